@@ -1,0 +1,1 @@
+"""Whether it was worth it: measurements over HTTP. Never imports serving."""

@@ -1,0 +1,1 @@
+"""What a tenant may do and what it cost: synchronous rules; time and stored state are passed in."""

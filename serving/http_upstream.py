@@ -1,0 +1,123 @@
+"""One HTTP exchange with an upstream over a shared aiohttp session: the transport under engines and hosted APIs.
+
+Knows nothing of replicas, keys or retries. Every aiohttp or socket error leaves here as an `UpstreamFailed`. Closing
+a response whose body is unfinished cuts the connection, and that is what cancels the work upstream.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from models.spec import Timeouts
+from serving.errors import UpstreamDisconnected, UpstreamRefused, UpstreamTimeout
+from serving.upstream import UpstreamRequest
+
+_OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding")
+
+
+@dataclass(frozen=True, slots=True)
+class SocketTimeouts:
+    """A model's `Timeouts` in aiohttp's terms. The first token and the whole request are bounded by dispatch."""
+
+    stream: aiohttp.ClientTimeout
+    unary: aiohttp.ClientTimeout
+
+    @classmethod
+    def of(cls, timeouts: Timeouts) -> "SocketTimeouts":
+        """The silence allowed on the socket: between chunks of a stream, or before a whole answer."""
+        silence_s = max(timeouts.idle_s, timeouts.first_token_s)
+        return cls(
+            stream=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s, sock_read=silence_s),
+            unary=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s, sock_read=timeouts.total_s),
+        )
+
+
+def open_session() -> aiohttp.ClientSession:
+    """A session without a connection limit of its own (admission bounds concurrency) and without cookies.
+
+    `Accept-Encoding` is never sent, so bodies arrive as they are relayed. Must be called inside a running loop.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ttl_dns_cache=30),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=_OWN_HEADERS,
+        auto_decompress=False,
+    )
+
+
+class HttpResponse:
+    """A response whose head has arrived. See `serving.upstream.UpstreamResponse`."""
+
+    __slots__ = ("_on_close", "_response", "concurrency", "headers", "replica", "status")
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        *,
+        replica: str,
+        concurrency: int = 1,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self._response = response
+        self._on_close = on_close
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self.replica = replica
+        self.concurrency = concurrency
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives from the socket."""
+        with _translated(self.replica):
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        with _translated(self.replica):
+            return await self._response.read()
+
+    async def close(self) -> None:
+        """Cut the connection if the body is unfinished, else give it back to the pool. Idempotent."""
+        self._response.close()
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close()
+
+
+async def exchange(
+    session: aiohttp.ClientSession,
+    url: str,
+    request: UpstreamRequest,
+    *,
+    headers: Mapping[str, str],
+    replica: str,
+    timeouts: SocketTimeouts,
+) -> aiohttp.ClientResponse:
+    """POST and wait for the head.
+
+    Raises `UpstreamRefused` (no connection), `UpstreamTimeout` or `UpstreamDisconnected` (cut before the head).
+    """
+    with _translated(replica):
+        return await session.post(
+            url,
+            data=request.body,
+            headers={"content-type": "application/json", "x-request-id": request.request_id}
+            | dict(request.headers)
+            | dict(headers),
+            allow_redirects=False,
+            timeout=timeouts.stream if request.stream else timeouts.unary,
+        )
+
+
+@contextmanager
+def _translated(replica: str) -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ServerTimeoutError, TimeoutError) as error:
+        raise UpstreamTimeout(f"{replica} did not answer in time") from error
+    except aiohttp.ClientConnectorError as error:
+        raise UpstreamRefused(f"{replica} cannot be reached") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise UpstreamDisconnected(f"{replica} closed the connection before the answer was complete") from error

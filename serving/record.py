@@ -1,0 +1,54 @@
+"""What happened to one request: filled in as it passes through the seven steps, read once when it is settled.
+
+Holds no prompt and no answer text. Times are monotonic seconds (`time.perf_counter`).
+"""
+
+from dataclasses import dataclass, field
+
+from routing.cascade import Attempt
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens as the upstream counted them. `input` includes `cached`."""
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt that was made. `outcome`: "ok", an error code, or the upstream's status as text."""
+
+    attempt: Attempt
+    replica: str
+    outcome: str
+    busy_s: float
+    """Seconds of the replica attributed to this attempt."""
+
+
+@dataclass(slots=True)
+class Record:
+    """The account of one request."""
+
+    request_id: str
+    decision: str
+    received_s: float
+    operation: str = "-"
+    tenant: str = "-"
+    asked_model: str = "-"
+    stream: bool = False
+    policy: str = "-"
+    model: str = "-"
+    tier: str = "-"
+    replica: str = "-"
+    scores: dict[str, float] = field(default_factory=dict)
+    tried: list[Tried] = field(default_factory=list)
+    first_byte_s: float | None = None
+    chunk_times_s: list[float] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+    status: int = 0
+    error: str | None = None
+    stand_in: bool = False

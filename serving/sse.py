@@ -1,0 +1,144 @@
+"""A stream's bytes on their way through: relayed as they came, watched just enough to account and to end honestly.
+
+Sync and without I/O. Whole frames are forwarded untouched; JSON is parsed only in the rare frame that carries usage.
+Invariant S: a stream ends with its protocol's terminal frame, an error frame, or an abrupt close.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from serving.errors import MillraceError, UpstreamInvalid
+from serving.record import Usage
+
+MAX_FRAME_BYTES = 1 << 20
+"""The longest unfinished frame that is kept, bytes."""
+
+_DONE = b"data: [DONE]"
+_TERMINALS: Mapping[str, tuple[bytes, ...]] = {
+    "chat": (_DONE,),
+    "completions": (_DONE,),
+    "responses": (b"event: response.completed", b"event: response.incomplete", b"event: response.failed"),
+    "messages": (b"event: message_stop",),
+}
+
+
+class StreamWatch:
+    """Follows one stream of `operation`. `strip_usage`: the client did not ask for the final usage chunk."""
+
+    __slots__ = ("_carry", "_done", "_frames", "_strip_usage", "_terminals", "ended", "usage")
+
+    def __init__(self, operation: str, *, strip_usage: bool) -> None:
+        self._terminals = _TERMINALS[operation]
+        self._done = self._terminals[0] is _DONE
+        self._strip_usage = strip_usage and self._done
+        self._carry = b""
+        self._frames = 0
+        self.usage = Usage()
+        self.ended = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes to forward now. A trailing part of a frame waits for its rest; `[DONE]` is kept for `finish`.
+
+        Raises `UpstreamInvalid` when a frame is longer than `MAX_FRAME_BYTES`.
+        """
+        if self._carry:
+            chunk, self._carry = self._carry + chunk, b""
+        if not chunk.endswith(b"\n\n"):
+            chunk = self._keep_tail(chunk)
+        self._frames += chunk.count(b"data:")
+        if b'"usage"' in chunk and (b'"usage":null' not in chunk or b'"usage":{' in chunk):
+            chunk = self._account(chunk)
+        for terminal in self._terminals:
+            if terminal in chunk:
+                self.ended = True
+                return chunk[: chunk.rindex(terminal)] if self._done else chunk
+        return chunk
+
+    def _keep_tail(self, chunk: bytes) -> bytes:
+        end = max(chunk.rfind(b"\n\n") + 2, chunk.rfind(b"\r\n\r\n") + 4)
+        if end < 4:
+            end = 2 if chunk.startswith(b"\n\n") else 0
+        if len(chunk) - end > MAX_FRAME_BYTES:
+            raise UpstreamInvalid(f"a stream frame is longer than {MAX_FRAME_BYTES} bytes")
+        self._carry = chunk[end:]
+        return chunk[:end]
+
+    def _account(self, chunk: bytes) -> bytes:
+        separator = b"\r\n\r\n" if b"\r\n\r\n" in chunk else b"\n\n"
+        kept = []
+        for frame in chunk.split(separator):
+            data = frame_data(frame) if b'"usage"' in frame else None
+            if data is not None:
+                merge_usage(self.usage, find_usage(data))
+                if self._strip_usage and data.get("choices") == [] and data.get("usage"):
+                    continue
+            kept.append(frame)
+        return separator.join(kept)
+
+    def usage_so_far(self) -> Usage:
+        """The upstream's own count; of a stream cut before it came, the frames seen stand for the output tokens."""
+        if self.usage.output or self.usage.input:
+            return self.usage
+        return Usage(output=self._frames)
+
+    def finish(self, *, cost_usd: float) -> bytes:
+        """The last bytes of a stream that ended well: what it cost, as a comment that clients skip, then `[DONE]`."""
+        comment = f": x-millrace-cost-usd={cost_usd:.9f}\n\n".encode()
+        return comment + _DONE + b"\n\n" if self._done else comment
+
+
+def frame_data(frame: bytes) -> dict[str, Any] | None:
+    """The JSON object of a frame's `data:` line; None when there is none."""
+    start = frame.find(b"data:")
+    if start < 0:
+        return None
+    try:
+        data = msgspec.json.decode(frame[start + 5 :].split(b"\n", 1)[0])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def find_usage(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The usage object of an answer or a stream event of any relayed protocol; empty when there is none."""
+    for holder in (data, data.get("response"), data.get("message")):
+        if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
+            usage: Mapping[str, Any] = holder["usage"]
+            return usage
+    return {}
+
+
+def merge_usage(usage: Usage, found: Mapping[str, Any]) -> None:
+    """Take over what `found` reports. Messages report input first and output last, so absent fields change nothing."""
+    usage.input = _count(found, "prompt_tokens", "input_tokens") or usage.input
+    usage.output = _count(found, "completion_tokens", "output_tokens") or usage.output
+    details = found.get("prompt_tokens_details") or found.get("input_tokens_details")
+    cached = _count(details, "cached_tokens") if isinstance(details, dict) else 0
+    usage.cached = cached or _count(found, "cache_read_input_tokens") or usage.cached
+
+
+def _count(found: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        value = found.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return 0
+
+
+def is_error_frame(chunk: bytes) -> bool:
+    """Does a stream begin with an error instead of an answer?"""
+    if b'"error"' not in chunk:
+        return False
+    data = frame_data(chunk)
+    return data is not None and (bool(data.get("error")) or data.get("type") in ("error", "response.failed"))
+
+
+def error_frame(operation: str, error: MillraceError) -> bytes:
+    """The in-band error that ends a stream, in the shape the clients of `operation` raise on."""
+    if operation == "messages":
+        data: dict[str, Any] = {"type": "error", "error": {"type": error.type, "message": error.message}}
+        return b"event: error\ndata: " + msgspec.json.encode(data) + b"\n\n"
+    data = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    return b"data: " + msgspec.json.encode(data) + b"\n\n"

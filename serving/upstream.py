@@ -1,0 +1,58 @@
+"""The seam to whatever generates: an engine replica, a hosted API, or the shipped fake.
+
+Knows nothing of tenants, routing or retries. Contract (tests/contracts/test_upstream.py): `send` returns once the
+status line and headers are here; every transport failure is an `UpstreamFailed`, never a foreign exception; `close`
+is idempotent and cuts the connection when the body has not been read to its end, which cancels the work upstream.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """One HTTP call: `path` such as `/v1/chat/completions`; `body` is JSON with the upstream's own model name."""
+
+    path: str
+    body: bytes
+    request_id: str
+    stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Extra headers to relay (allow-listed by the gateway), e.g. `anthropic-version`, `traceparent`."""
+
+
+class UpstreamResponse(Protocol):
+    """A response whose head has arrived."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    replica: str
+    """Id of the replica that answers; for a hosted API its host name."""
+    concurrency: int
+    """Requests sharing that replica, this one included, when it was sent; at least 1."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `UpstreamFailed` when it is cut short."""
+        ...
+
+    async def read(self) -> bytes:
+        """The whole body. Raises `UpstreamFailed` when it is cut short."""
+        ...
+
+    async def close(self) -> None:
+        """Release the connection; cut it if the body is unfinished."""
+        ...
+
+
+class Upstream(Protocol):
+    """Something that answers OpenAI-shaped HTTP."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send and wait for the head. Raises `UpstreamFailed` (serving/errors.py)."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections at shutdown."""
+        ...
