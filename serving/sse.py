@@ -16,6 +16,7 @@ MAX_FRAME_BYTES = 1 << 20
 """The longest unfinished frame that is kept, bytes."""
 
 _DONE = b"data: [DONE]"
+_GAPS = (b"\n\n", b"\r\n\r\n")
 _TERMINALS: Mapping[str, tuple[bytes, ...]] = {
     "chat": (_DONE,),
     "completions": (_DONE,),
@@ -57,9 +58,8 @@ class StreamWatch:
         return chunk
 
     def _keep_tail(self, chunk: bytes) -> bytes:
-        end = max(chunk.rfind(b"\n\n") + 2, chunk.rfind(b"\r\n\r\n") + 4)
-        if end < 4:
-            end = 2 if chunk.startswith(b"\n\n") else 0
+        ends = (chunk.rfind(gap) + len(gap) for gap in _GAPS if gap in chunk)
+        end = max(ends, default=0)
         if len(chunk) - end > MAX_FRAME_BYTES:
             raise UpstreamInvalid(f"a stream frame is longer than {MAX_FRAME_BYTES} bytes")
         self._carry = chunk[end:]
