@@ -13,7 +13,7 @@ from zlib import crc32
 
 FEATURE_VERSION = 1
 
-HEAD_CHARS = 1536
+HEAD_CHARS = 1024
 """Characters read from the start of a prompt, where the instruction usually stands."""
 TAIL_CHARS = 512
 """Characters read from its end, where the question often stands. What lies between is only counted."""
@@ -22,9 +22,7 @@ CROSSED_WORDS = 8
 """The first words are also hashed together with the size of the task: "sort" with 3 numbers is not "sort" with 9."""
 
 _TOKEN = re.compile(r"[^\W\d_]+|[0-9]+(?:[.,][0-9]+)*|[-+*/^=%<>|&$\\{}()\[\]]")
-_WORD = re.compile(r"[^\W\d_]+")
-_NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
-_OPERATOR = re.compile(r"[-+*/^=%<>|&$\\{}]")
+_SYMBOLS = frozenset("-+*/^=%<>|&$\\{}()[]")
 _LONGEST_WORD = 24
 _LONGEST_NUMBER = 12
 
@@ -43,8 +41,11 @@ class _Read:
 
     chars: int
     text: str
+    tokens: list[str]
     words: list[str]
     numbers: list[str]
+    longest_number: int
+    """Digits of the longest number."""
 
 
 def _saturating(value: float, full: float) -> float:
@@ -56,8 +57,14 @@ def _digits(number: str) -> str:
     return number.replace(".", "").replace(",", "")
 
 
-def _longest_number(read: _Read) -> int:
-    return min(_LONGEST_NUMBER, max((len(_digits(number)) for number in read.numbers), default=0))
+def _read(text: str) -> _Read:
+    excerpt = text if len(text) <= HEAD_CHARS + TAIL_CHARS else f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"
+    lowered = excerpt.lower()
+    tokens = _TOKEN.findall(lowered)
+    numbers = [token for token in tokens if token[0].isdecimal()]
+    words = [token for token in tokens if token not in _SYMBOLS and not token[0].isdecimal()]
+    longest = max((len(_digits(number)) for number in numbers), default=0)
+    return _Read(len(text), lowered, tokens, words, numbers, min(_LONGEST_NUMBER, longest))
 
 
 _MEASURES: tuple[tuple[str, Callable[[_Read], float]], ...] = (
@@ -65,9 +72,9 @@ _MEASURES: tuple[tuple[str, Callable[[_Read], float]], ...] = (
     ("words", lambda read: _saturating(len(read.words), 1_000)),
     ("longest_word", lambda read: min(1.0, max(map(len, read.words), default=0) / _LONGEST_WORD)),
     ("numbers", lambda read: _saturating(len(read.numbers), 100)),
-    ("longest_number", lambda read: _longest_number(read) / _LONGEST_NUMBER),
+    ("longest_number", lambda read: read.longest_number / _LONGEST_NUMBER),
     ("digit_share", lambda read: sum(map(len, read.numbers)) / (1 + len(read.text))),
-    ("operator_share", lambda read: len(_OPERATOR.findall(read.text)) / (1 + len(read.text))),
+    ("symbol_share", lambda read: (len(read.tokens) - len(read.words) - len(read.numbers)) / (1 + len(read.text))),
     ("lines", lambda read: _saturating(read.text.count("\n"), 100)),
     ("questions", lambda read: _saturating(read.text.count("?"), 10)),
     ("code", lambda read: float("```" in read.text)),
@@ -79,15 +86,13 @@ SURFACE: tuple[str, ...] = tuple(name for name, _ in _MEASURES)
 
 def features(text: str) -> Features:
     """The features of one prompt. Never raises, whatever the text."""
-    excerpt = text if len(text) <= HEAD_CHARS + TAIL_CHARS else f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"
-    lowered = excerpt.lower()
-    read = _Read(len(text), lowered, _WORD.findall(lowered), _NUMBER.findall(lowered))
+    read = _read(text)
     return Features(tuple(measure(read) for _, measure in _MEASURES), _grams(read))
 
 
 def _grams(read: _Read) -> tuple[int, ...]:
     """Hashes of each token, each pair of neighbours, short numbers literally, and first words by size of the task."""
-    tokens = [_encoded(token) for token in _TOKEN.findall(read.text)]
+    tokens = [_encoded(token) for token in read.tokens]
     singles = [crc32(token) for token in tokens]
     pairs = [crc32(token, before) for token, before in zip(tokens[1:], singles, strict=False)]
     literals = [crc32(b" =" + number.encode()) for number in read.numbers if len(number) <= 2]
@@ -95,7 +100,7 @@ def _grams(read: _Read) -> tuple[int, ...]:
 
 
 def _crosses(read: _Read) -> list[int]:
-    sizes = (f"\tdigits={_longest_number(read)}", f"\tnumbers={len(read.numbers)}", f"\twords={len(read.words)}")
+    sizes = (f"\tdigits={read.longest_number}", f"\tnumbers={len(read.numbers)}", f"\twords={len(read.words)}")
     seeds = [crc32(size.encode()) for size in sizes]
     return [crc32(_encoded(word), seed) for word in read.words[:CROSSED_WORDS] for seed in seeds]
 

@@ -4,13 +4,14 @@ Knows processes, Ray's addresses and tokens; nothing of models. Invariant: `stop
 a cluster that was joined, it removes the applications and leaves Ray running.
 """
 
+import os
 import secrets
 import shutil
-import sysconfig
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -20,33 +21,35 @@ from serving.ray_environment import serve_environment
 from serving.ray_head import ClusterError, RayHead, free_port, start_head
 from serving.serve_api import ServeApi
 
-START_S = 90.0
+START_S = 120.0
 """How long Ray may take to start on a busy machine."""
 DRAIN_S = 120.0
 """How long Serve may take to drain and remove everything."""
 GRACE_S = 20.0
 """How long Ray's own processes may take to end after that."""
 
+_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Ray cluster at hand. `gcs_address`: host:port other Ray processes join by; `token_file`: Ray's token, if any.
+    """A Ray cluster at hand. `gcs_address`: host:port Ray processes join by; `token_file`: Ray's token, if it has one.
 
-    `head` and `temp_dir` are set when this home started it, and None when it was joined.
+    `head` and `temp_dir` are set when this home started it, None when it was joined. `gateway_url` is empty until
+    something was deployed.
     """
 
     dashboard_url: str
     gcs_address: str
     token_file: Path | None
-    gateway_url: str = ""
     head: RayHead | None = None
     temp_dir: Path | None = None
+    gateway_url: str = ""
 
     @property
     def api(self) -> ServeApi:
         """Serve's REST API of this cluster."""
-        token = self.token_file.read_text().strip() if self.token_file else None
-        return ServeApi(self.dashboard_url, token)
+        return ServeApi(self.dashboard_url, self.token_file.read_text().strip() if self.token_file else None)
 
     def alive(self) -> bool:
         """Does it still run?"""
@@ -54,17 +57,23 @@ class Cluster:
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """`base` with what a process needs to speak to this cluster's Ray."""
-        env = {name: value for name, value in base.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN")}
-        if self.token_file is not None:
-            env |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
-        return env
+        return _clean(base) | _token_variables(self.token_file)
 
-    def stop(self, *, drain: bool = True) -> None:
-        """Drain Serve, then end every process this home started. Idempotent; without `drain` at once."""
-        if drain and self.alive():
+    def stop(self) -> None:
+        """Drain Serve, then end every process this home started. Idempotent."""
+        if self.alive():
             _drain(self.api)
         if self.head is not None:
-            self.head.stop(grace_s=GRACE_S) if drain else self.head.kill()
+            self.head.stop(grace_s=GRACE_S)
+        self._remove_files()
+
+    def kill(self) -> None:
+        """End every process this home started, at once."""
+        if self.head is not None:
+            self.head.kill()
+        self._remove_files()
+
+    def _remove_files(self) -> None:
         if self.temp_dir is not None:
             shutil.rmtree(self.temp_dir, ignore_errors=True)
 
@@ -73,15 +82,113 @@ def start_cluster(home: Home, env: Mapping[str, str]) -> Cluster:
     """Start Ray on this machine for `home` and wait until it answers. Raises `ClusterError`; nothing is left then."""
     home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     flags = serve_environment(home.path)
-    token_file = _token_file(flags)
+    token_file = _ray_token(Path(flags.get(_TOKEN_PATH, home.ray_token)))
     temp_dir = Path(tempfile.mkdtemp(prefix="mr-"))
     port = free_port()
-    environment = _start_environment(env, flags, home)
+    environment = (
+        _clean(env) | flags | _token_variables(token_file) | _code_path(env) | {"MILLRACE_HOME": str(home.path)}
+    )
     head = start_head(temp_dir=temp_dir, dashboard_port=port, environment=environment, log=home.ray_log)
     cluster = Cluster(f"http://127.0.0.1:{port}", "", token_file, head=head, temp_dir=temp_dir)
     try:
         address = _wait_for_ray(cluster, temp_dir / "ray_current_cluster", home.ray_log)
     except BaseException:
-        cluster.stop(drain=False)
+        cluster.kill()
         raise
-    return msgspec.structs.replace(cluster, gcs_address=address) if False else _with_address(cluster, address)
+    return replace(cluster, gcs_address=address)
+
+
+def join_cluster(dashboard_url: str, env: Mapping[str, str]) -> Cluster:
+    """The running Ray cluster behind `dashboard_url`. Raises `ClusterError` when it does not answer or lets us in."""
+    cluster = Cluster(dashboard_url, "", _token_at_hand(env))
+    if not cluster.api.answers():
+        raise ClusterError(
+            f"no Ray dashboard that accepts our token answers at {dashboard_url}; "
+            "RAY_AUTH_TOKEN_PATH names the token's file"
+        )
+    return cluster
+
+
+def save_cluster(home: Home, cluster: Cluster) -> None:
+    """Remember `cluster`, replacing what was remembered."""
+    part = home.cluster.with_suffix(".part")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(cluster, enc_hook=str)))
+    part.replace(home.cluster)
+
+
+def load_cluster(home: Home) -> Cluster | None:
+    """The cluster this home started or joined, if it still runs; else None, and what was remembered is forgotten."""
+    try:
+        cluster = msgspec.json.decode(home.cluster.read_bytes(), type=Cluster, dec_hook=lambda kind, text: kind(text))
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise ClusterError(f"{home.cluster}: not what `millrace up` wrote ({error}); remove it") from error
+    if cluster.alive():
+        return cluster
+    cluster.kill()
+    forget_cluster(home)
+    return None
+
+
+def forget_cluster(home: Home) -> None:
+    """Nothing of ours runs any more."""
+    home.cluster.unlink(missing_ok=True)
+
+
+def _drain(api: ServeApi) -> None:
+    """Remove the applications as gently as Serve can; a cluster that no longer answers is not worth waiting for."""
+    try:
+        api.shut_down(timeout_s=DRAIN_S)
+    except ClusterError:
+        return
+
+
+def _wait_for_ray(cluster: Cluster, address_file: Path, log: Path) -> str:
+    """The GCS address, once Ray and its dashboard answer."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if not cluster.alive():
+            raise ClusterError(f"Ray did not start; the end of {log}:\n{_tail(log)}")
+        if address_file.is_file() and cluster.api.answers():
+            return address_file.read_text().strip()
+        time.sleep(0.2)
+    raise ClusterError(f"Ray did not answer within {START_S:g} s; the end of {log}:\n{_tail(log)}")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+
+
+def _ray_token(path: Path) -> Path:
+    """The file of Ray's own token: who holds it may run code on the cluster. Made on first use, mode 0600."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with open(path, "x", opener=lambda name, flags: os.open(name, flags, mode=0o600)) as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return path
+
+
+def _token_at_hand(env: Mapping[str, str]) -> Path | None:
+    """Where the token of somebody else's Ray is, by Ray's own rules."""
+    path = Path(env.get(_TOKEN_PATH, Path.home() / ".ray" / "auth_token"))
+    return path if path.is_file() else None
+
+
+def _token_variables(token_file: Path | None) -> dict[str, str]:
+    return {} if token_file is None else {"RAY_AUTH_MODE": "token", _TOKEN_PATH: str(token_file)}
+
+
+def _clean(env: Mapping[str, str]) -> dict[str, str]:
+    """`env` without what would lead Ray to another cluster."""
+    return {name: value for name, value in env.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN")}
+
+
+def _code_path(env: Mapping[str, str]) -> dict[str, str]:
+    """PYTHONPATH for the cluster's workers: the code they run is the code this process runs."""
+    root = str(Path(__file__).resolve().parents[1])
+    if root in (str(Path(path).resolve()) for path in sys.path if "site-packages" in path):
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (root, env.get("PYTHONPATH"))))}

@@ -3,15 +3,15 @@
 Pure: takes Serve's JSON and the engines' own figures, knows no HTTP and no terminal.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from serving.engine_failure import reason_in
+from serving.serve_config import GATEWAY
+
 ENGINE_PREFIX = "engine-"
 """An engine's application is named after its model: `engine-<model>`."""
-
-GATEWAY = "gateway"
 
 EngineStates: TypeAlias = Mapping[str, Mapping[str, Any]]
 """`GET /engine/state` of every reachable engine replica, by Serve's replica id."""
@@ -100,19 +100,6 @@ def _replica(replica: Mapping[str, Any], engines: EngineStates) -> ReplicaState:
 def _error(app: Mapping[str, Any], deployments: Iterable[Mapping[str, Any]]) -> str:
     """The reason behind a bad status, without the traceback. A healthy application has none."""
     for deployment in deployments:
-        if deployment.get("status") != "HEALTHY" and (reason := reason_of(deployment.get("message", ""))):
+        if deployment.get("status") != "HEALTHY" and (reason := reason_in(deployment.get("message", ""))):
             return reason
-    return reason_of(app.get("message", "")) if app["status"] in _FAILED else ""
-
-
-_RAISED = re.compile(
-    r"^(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception|Refused|Failed|Dead)\w*): (.+)$", re.MULTILINE
-)
-
-
-def reason_of(message: str) -> str:
-    """The last exception named in one of Serve's messages, else its first line."""
-    raised = _RAISED.findall(message)
-    if raised:
-        return f"{raised[-1][0]}: {raised[-1][1]}"
-    return message.strip().partition("\n")[0]
+    return reason_in(app.get("message", "")) if app["status"] in _FAILED else ""

@@ -32,3 +32,8 @@ class Home:
     def ray_log(self) -> Path:
         """Output of the Ray head process."""
         return self.path / "ray.log"
+
+    @property
+    def ray_token(self) -> Path:
+        """The token of a Ray this home started."""
+        return self.path / "ray-token"
