@@ -1,1 +1,1 @@
-"""What can answer: model specs, the catalogue, prices and the embedded Abacus models. No requests, no I/O to engines."""
+"""What can answer: specs, the catalogue, prices and the embedded Abacus models. Nothing about requests in flight."""

@@ -26,6 +26,7 @@ class Price:
     """What an answer costs: either time on our hardware, or tokens at somebody else's. All in USD."""
 
     usd_per_gpu_second: float = 0.0
+    """A second of one whole replica: of all its GPUs together, or of its CPUs when it has none."""
     usd_per_input_token: float = 0.0
     usd_per_cached_token: float = 0.0
     usd_per_output_token: float = 0.0

@@ -63,13 +63,14 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session())
         admission = InFlightLimit(settings.max_in_flight)
-        telemetry = GatewayTelemetry(json_log(), lambda: admission.in_flight)
+        telemetry = GatewayTelemetry(json_log(settings.log_level), lambda: admission.in_flight)
         upstreams = build_upstreams(catalog, around, session, telemetry)
         readiness = Readiness(list(catalog.models.values()), upstreams, catalog.ladder)
         await _keep_running(stack, readiness.run(settings.probe_interval_s))
         if ring is not None:
             await _keep_running(stack, _follow(ring))
-        policy = LadderPolicy(difficulty.threshold)
+        threshold = settings.quality_threshold
+        policy = LadderPolicy(difficulty.threshold if threshold is None else threshold)
         steps = Steps(
             models=catalog.models,
             ladders=ladders(catalog),

@@ -192,6 +192,8 @@ def _applications(applications: Sequence[Mapping[str, Any]], catalog: Catalog) -
             yield from _gateway(application, at)
         if application["import_path"] == ENGINE_IMPORT:
             yield from _engine(application, at, catalog)
+        elif application["name"].startswith(engine_application("")):
+            yield Problem((*at, "import_path"), f"must be '{ENGINE_IMPORT}', got {shown(application['import_path'])}")
     for model in catalog.engines:
         if engine_application(model.name) not in names:
             message = f"model '{model.name}' of {catalog.path} has no application"

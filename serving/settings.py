@@ -44,9 +44,11 @@ class Settings(BaseModel):
     probe_interval_s: PositiveFloat = Field(
         default=1.0, description="Pause between two rounds of asking every replica for a token, for `/ready`."
     )
-    policy: str = Field(default="ladder", min_length=1, description="Name of the policy behind `model: auto`.")
-    quality_threshold: float = Field(
-        default=0.7, ge=0, le=1, description="Least score at which `model: auto` starts at a tier; 1 starts highest."
+    quality_threshold: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Least score at which `model: auto` starts at a tier. Default: what the fitted file recommends.",
     )
     difficulty_file: Path | None = Field(
         default=None, strict=False, description="Fitted difficulty model. Default: the one shipped in `routing/`."

@@ -115,7 +115,6 @@ def log_fields(record: Record, *, now: float) -> dict[str, Any]:
     """The canonical log line's fields, in their order."""
     ttft_s = None if record.first_byte_s is None else round(record.first_byte_s - record.received_s, 6)
     return {
-        "event": "request",
         "request_id": record.request_id,
         "tenant": record.tenant,
         "operation": record.operation,
@@ -142,19 +141,25 @@ def log_fields(record: Record, *, now: float) -> dict[str, Any]:
     }
 
 
-def json_log() -> Callable[[dict[str, Any]], None]:
-    """A writer of JSON lines on stdout, each with a UTC timestamp."""
-    logger = structlog.wrap_logger(
-        structlog.BytesLogger(),
+def json_log(level: str) -> Callable[[dict[str, Any]], None]:
+    """A writer of JSON lines on stdout, each with a UTC timestamp; `level` above "info" silences it.
+
+    Other parts of the process log in the same format, from `level` on.
+    """
+    structlog.configure(
         processors=[
+            structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=lambda fields, **_: msgspec.json.encode(fields)),
         ],
-        wrapper_class=structlog.BoundLoggerBase,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    logger = structlog.get_logger()
 
     def write(fields: dict[str, Any]) -> None:
-        logger._proxy_to_logger("info", **fields)
+        logger.info("request", **fields)
 
     return write
