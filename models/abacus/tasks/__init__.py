@@ -2,6 +2,7 @@
 
 Public API: `held_out(per_band, seed)` lists problems no model was trained on, `training(per_band, seed)` lists
 problems from the training side, `draw` draws one, and `is_right(problem, text)` judges an answer.
+Both lists run from easy to expert, `per_band` problems each: `from models.abacus.tasks import held_out, is_right`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from models.abacus.tasks import (
     comparisons,
     counts,
     differences,
+    division,
     extremes,
     number_words,
     positions,
     products,
-    remainders,
     replacements,
     reversals,
     sequences,
@@ -43,7 +44,7 @@ FAMILIES: tuple[Family, ...] = (
     sequences.FAMILY,
     positions.FAMILY,
     replacements.FAMILY,
-    remainders.FAMILY,
+    division.FAMILY,
 )
 _BY_BAND = {band: tuple(family for family in FAMILIES if band in family.draws) for band in Band}
 

@@ -36,6 +36,4 @@ def _expert(rng: random.Random) -> Question:
     return _difference(rng.randint(10_000, 99_999), rng.randint(1_000, 99_999))
 
 
-FAMILY = Family(
-    "difference", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert}
-)
+FAMILY = Family("difference", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert})

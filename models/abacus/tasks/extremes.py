@@ -7,9 +7,9 @@ import random
 from models.abacus.problem import Band, Family, Question
 
 TEMPLATES = {
-    "largest": ("Which is the largest: {list}?", "Largest of {list}?", "Find the maximum of {list}.", "Max of {list}?"),
+    "largest": ("Which is largest: {list}?", "Largest of {list}?", "Find the maximum of {list}.", "Max of {list}?"),
     "smallest": (
-        "Which is the smallest: {list}?",
+        "Which is smallest: {list}?",
         "Smallest of {list}?",
         "Find the minimum of {list}.",
         "Min of {list}?",

@@ -56,6 +56,4 @@ def _expert(rng: random.Random) -> Question:
     return Question(f"{low}x{high}", str(a * b), PRODUCTS, {"a": in_words(a), "b": in_words(b)})
 
 
-FAMILY = Family(
-    "words", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert}
-)
+FAMILY = Family("words", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert})

@@ -37,6 +37,4 @@ def _expert(rng: random.Random) -> Question:
     return _product(rng.randint(11, 999), rng.randint(11, 99))
 
 
-FAMILY = Family(
-    "product", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert}
-)
+FAMILY = Family("product", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert})

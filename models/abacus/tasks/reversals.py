@@ -7,7 +7,7 @@ import random
 from models.abacus.problem import Band, Family, Question
 
 WORDS = ("red", "blue", "green", "black", "white", "cat", "dog", "fox", "owl", "bee", "tea", "milk", "rice", "salt")
-TEMPLATES = ("Reverse {list}.", "Write {list} backwards.", "Say {list} in reverse order.", "Reverse the list {list}.")
+TEMPLATES = ("Reverse {list}.", "Write {list} backwards.", "Say {list} in reverse.", "Reverse the list {list}.")
 
 
 def _reverse(items: list[str]) -> Question:

@@ -42,6 +42,4 @@ def _expert(rng: random.Random) -> Question:
     return _next([start + step * i + growth * i * (i - 1) // 2 for i in range(5)])
 
 
-FAMILY = Family(
-    "sequence", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert}
-)
+FAMILY = Family("sequence", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert})

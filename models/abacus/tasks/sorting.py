@@ -6,7 +6,12 @@ import random
 
 from models.abacus.problem import Band, Family, Question
 
-ASCENDING = ("Sort {list}.", "Sort {list} in ascending order.", "Put {list} in order.", "Order {list} from low to high.")
+ASCENDING = (
+    "Sort {list}.",
+    "Sort {list} in ascending order.",
+    "Put {list} in order.",
+    "Order {list} from low to high.",
+)
 DESCENDING = ("Sort {list} in descending order.", "Order {list} from high to low.")
 
 

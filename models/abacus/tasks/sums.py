@@ -35,6 +35,4 @@ def _expert(rng: random.Random) -> Question:
     return Question(content, str(sum(terms)), LONG_TEMPLATES, dict(zip("abc", terms, strict=True)))
 
 
-FAMILY = Family(
-    "sum", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert}
-)
+FAMILY = Family("sum", {Band.EASY: _easy, Band.MEDIUM: _medium, Band.HARD: _hard, Band.EXPERT: _expert})
