@@ -93,3 +93,11 @@ def test_what_is_not_a_json_object_is_refused(raw: bytes, message: str) -> None:
 def test_the_shipped_file_is_next_to_the_code() -> None:
     assert DEFAULT_FILE.name == "difficulty.json"
     assert DEFAULT_FILE.parent.name == "routing"
+
+
+def test_the_shipped_file_loads_and_knows_more_than_the_length_of_a_prompt() -> None:
+    document = DEFAULT_FILE.read_bytes()
+    difficulty = decode(document, file=DEFAULT_FILE.name)
+    assert set(difficulty.tiers) == {"small", "large"}
+    easy, expert = difficulty.score("What is 2 + 3?"), difficulty.score("What is 4821 times 7793?")
+    assert easy["small"] > difficulty.threshold > expert["small"]
