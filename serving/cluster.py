@@ -16,9 +16,12 @@ from pathlib import Path
 
 import msgspec
 
+from serving.cluster_state import foreign_apps
 from serving.home import Home
+from serving.private_file import write_private
 from serving.ray_environment import serve_environment
 from serving.ray_head import ClusterError, RayHead, free_port, start_head
+from serving.ray_probe import probe_cluster
 from serving.serve_api import ServeApi
 
 START_S = 120.0
@@ -27,6 +30,9 @@ DRAIN_S = 120.0
 """How long Serve may take to drain and remove everything."""
 GRACE_S = 20.0
 """How long Ray's own processes may take to end after that."""
+
+NEEDED: Mapping[str, str] = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
+"""What a Ray to be joined must have been started with: without it engines have no ports of their own."""
 
 _TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"
 
@@ -81,39 +87,48 @@ class Cluster:
 def start_cluster(home: Home, env: Mapping[str, str]) -> Cluster:
     """Start Ray on this machine for `home` and wait until it answers. Raises `ClusterError`; nothing is left then."""
     home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    flags = serve_environment(home.path)
-    token_file = _ray_token(Path(flags.get(_TOKEN_PATH, home.ray_token)))
     temp_dir = Path(tempfile.mkdtemp(prefix="mr-"))
+    flags = _flags(home, temp_dir)
+    token_file = _ray_token(Path(flags[_TOKEN_PATH]))
     port = free_port()
     environment = (
-        _clean(env) | flags | _token_variables(token_file) | _code_path(env) | {"MILLRACE_HOME": str(home.path)}
+        _clean(env)
+        | flags
+        | _own_ports()
+        | _token_variables(token_file)
+        | _code_path(env)
+        | {"MILLRACE_HOME": str(home.path)}
     )
     head = start_head(temp_dir=temp_dir, dashboard_port=port, environment=environment, log=home.ray_log)
     cluster = Cluster(f"http://127.0.0.1:{port}", "", token_file, head=head, temp_dir=temp_dir)
     try:
+        save_cluster(home, cluster)
         address = _wait_for_ray(cluster, temp_dir / "ray_current_cluster", home.ray_log)
     except BaseException:
         cluster.kill()
+        forget_cluster(home)
         raise
     return replace(cluster, gcs_address=address)
 
 
-def join_cluster(dashboard_url: str, env: Mapping[str, str]) -> Cluster:
-    """The running Ray cluster behind `dashboard_url`. Raises `ClusterError` when it does not answer or lets us in."""
-    cluster = Cluster(dashboard_url, "", _token_at_hand(env))
-    if not cluster.api.answers():
-        raise ClusterError(
-            f"no Ray dashboard that accepts our token answers at {dashboard_url}; "
-            "RAY_AUTH_TOKEN_PATH names the token's file"
-        )
+def join_cluster(address: str, env: Mapping[str, str]) -> Cluster:
+    """The Ray cluster at `address` (host:port), started by somebody else.
+
+    Raises `ClusterError` when it does not answer, lacks what Serve reads when it starts, or serves other applications,
+    which deploying ours would remove.
+    """
+    joined = probe_cluster(address, list(NEEDED), env)
+    cluster = Cluster(joined.dashboard_url, joined.gcs_address, _token_at_hand(env))
+    if lacking := [f"{name}={value}" for name, value in NEEDED.items() if joined.environment.get(name) != value]:
+        raise ClusterError(f"Ray at {address} was started without {', '.join(lacking)} (docs/operations.md)")
+    if others := foreign_apps(cluster.api.details()):
+        raise ClusterError(f"Ray at {address} serves other applications, which would be removed: {', '.join(others)}")
     return cluster
 
 
 def save_cluster(home: Home, cluster: Cluster) -> None:
     """Remember `cluster`, replacing what was remembered."""
-    part = home.cluster.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(cluster, enc_hook=str)))
-    part.replace(home.cluster)
+    write_private(home.cluster, msgspec.json.format(msgspec.json.encode(cluster, enc_hook=str)))
 
 
 def load_cluster(home: Home) -> Cluster | None:
@@ -173,8 +188,24 @@ def _ray_token(path: Path) -> Path:
 
 def _token_at_hand(env: Mapping[str, str]) -> Path | None:
     """Where the token of somebody else's Ray is, by Ray's own rules."""
-    path = Path(env.get(_TOKEN_PATH, Path.home() / ".ray" / "auth_token"))
+    path = Path(env.get(_TOKEN_PATH) or Path.home() / ".ray" / "auth_token")
     return path if path.is_file() else None
+
+
+def _flags(home: Home, temp_dir: Path) -> dict[str, str]:
+    sockets = temp_dir / "h"
+    sockets.mkdir(mode=0o700)
+    try:
+        return serve_environment(home.path, sockets=sockets)
+    except ValueError as error:
+        shutil.rmtree(temp_dir)
+        raise ClusterError(f"{error}; set TMPDIR to a folder with a shorter path") from error
+
+
+def _own_ports() -> dict[str, str]:
+    """Ports of HAProxy and of Serve's spare proxy, so that two clusters on one machine do not collide."""
+    names = ("HAPROXY_METRICS_PORT", "HAPROXY_STATS_PORT", "FALLBACK_PROXY_HTTP_PORT", "FALLBACK_PROXY_GRPC_PORT")
+    return {f"RAY_SERVE_{name}": str(free_port()) for name in names}
 
 
 def _token_variables(token_file: Path | None) -> dict[str, str]:

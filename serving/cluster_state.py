@@ -72,10 +72,15 @@ def foreign_apps(details: Mapping[str, Any]) -> list[str]:
     )
 
 
+def shown_name(application: str) -> str:
+    """What an application is called in tables: an engine by its model's name."""
+    return application.removeprefix(ENGINE_PREFIX)
+
+
 def _app(name: str, app: Mapping[str, Any], engines: EngineStates) -> AppState:
     deployments = list(app.get("deployments", {}).values())
     return AppState(
-        name=name.removeprefix(ENGINE_PREFIX),
+        name=shown_name(name),
         status=app["status"],
         wanted=sum(deployment.get("target_num_replicas") or 0 for deployment in deployments),
         replicas=tuple(_replica(replica, engines) for one in deployments for replica in one.get("replicas", ())),

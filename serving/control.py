@@ -16,10 +16,12 @@ from serving.routes import CONTROL
 
 
 async def control(house: House, path: str, method: str, headers: Headers, reply: Reply, record: Record) -> None:
+    """Answer `path`. Raises `RouteNotFound`, `MethodNotAllowed`, `Unauthenticated` or `ModelNotFound`."""
     name = "/v1/models" if path.startswith("/v1/models/") else path
     if name not in CONTROL:
         raise RouteNotFound(f"{path} is not served here; see GET /v1/models and docs/api.md")
     if method not in ("GET", "HEAD"):
+        reply.headers["allow"] = "GET, HEAD"
         raise MethodNotAllowed(f"{path} takes GET, not {method}")
     record.operation = name
     if path == "/health":

@@ -7,18 +7,25 @@ passed on, so failing over is invisible to the client. Every response that is no
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from models.spec import ModelSpec
 from routing.cascade import Attempt, Cascade, Evidence, Verdict
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
 from serving.record import Tried
 from serving.request import Request, upstream_body
-from serving.sse import is_error_frame
+from serving.sse import MAX_FRAME_BYTES, frame_data, has_event, is_error_frame
 from serving.upstream import Upstream, UpstreamRequest, UpstreamResponse
 
-_SALTED = frozenset({"chat", "completions", "responses", "messages", "embeddings"})
-_OURS = frozenset({401, 403, 404, 408, 429})
-"""4xx that say something about the upstream or our credentials there, not about the client's request."""
+_SALTED = frozenset({"chat", "completions", "responses", "messages", "embeddings", "rerank", "score"})
+"""Operations that fill a prefix cache."""
+_OURS = frozenset({401, 402, 403, 404, 407, 408, 429})
+"""4xx that say something about the upstream or our account there, not about the client's request."""
+
+CANCELLED = "cancelled"
+"""Outcome of an attempt that was given up unfinished: the client went away or the request's time was over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class Answer:
     target: Target
     response: UpstreamResponse
     content: bytes
+    data: Mapping[str, Any]
+    """`content` decoded; empty for a stream and for a 4xx."""
     rest: AsyncIterator[bytes]
     sent_s: float
     """When the attempt began, monotonic seconds."""
@@ -82,6 +91,9 @@ class Dispatcher:
             outcome = str(failure.upstream_status or failure.code)
             tried.append(Tried(attempt, replica="-", outcome=outcome, busy_s=0.0))
             return None, failure
+        except asyncio.CancelledError:
+            tried.append(Tried(attempt, replica="-", outcome=CANCELLED, busy_s=0.0))
+            raise
 
     async def _answer(self, attempt: Attempt, target: Target, request: Request, salt: str, sent_s: float) -> Answer:
         timeouts = target.spec.timeouts
@@ -91,12 +103,14 @@ class Dispatcher:
                 try:
                     rest = response.chunks()
                     content = await _content(response, rest, stream=request.stream)
+                    whole = response.status < 300 and not request.stream
+                    data = _object(content, response.replica) if whole else {}
                 except BaseException:  # cancellation too: an answer that is not returned is closed
                     await response.close()
                     raise
         except TimeoutError as error:
             raise UpstreamTimeout(f"{target.spec.name} did not answer in time") from error
-        return Answer(attempt, target, response, content, rest, sent_s)
+        return Answer(attempt, target, response, content, data, rest, sent_s)
 
 
 def _call(target: Target, request: Request, salt: str) -> UpstreamRequest:
@@ -112,7 +126,7 @@ def _call(target: Target, request: Request, salt: str) -> UpstreamRequest:
 
 
 async def _content(response: UpstreamResponse, chunks: AsyncIterator[bytes], *, stream: bool) -> bytes:
-    """The whole body, or the first chunk of a good stream. Raises `UpstreamFailed` for what is no answer."""
+    """The whole body, or the opening of a good stream. Raises `UpstreamFailed` for what is no answer."""
     status = response.status
     if status >= 500 or status in _OURS:
         await response.close()
@@ -125,19 +139,39 @@ async def _content(response: UpstreamResponse, chunks: AsyncIterator[bytes], *, 
         return content
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise UpstreamInvalid(f"{response.replica} was asked for a stream and answered {status} without one")
-    first = await anext(chunks, b"")
-    if not first:
-        raise UpstreamDisconnected(f"{response.replica} ended its stream before the first token")
-    if is_error_frame(first):
-        raise UpstreamInvalid(f"{response.replica} began its stream with an error")
-    return first
+    return await _opening(chunks, response.replica)
+
+
+async def _opening(chunks: AsyncIterator[bytes], replica: str) -> bytes:
+    """The chunks up to and with the first event, comments before it included."""
+    opening = b""
+    async for chunk in chunks:
+        opening += chunk
+        if has_event(opening):
+            break
+        if len(opening) > MAX_FRAME_BYTES:
+            raise UpstreamInvalid(f"{replica} sent {len(opening)} bytes without a first event")
+    else:
+        raise UpstreamDisconnected(f"{replica} ended its stream before the first token")
+    if frame_data(opening) is None or is_error_frame(opening):
+        raise UpstreamInvalid(f"{replica} began its stream with something that is no answer")
+    return opening
+
+
+def _object(content: bytes, replica: str) -> Mapping[str, Any]:
+    try:
+        data = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamInvalid(f"{replica} answered with a body that is not JSON") from error
+    if not isinstance(data, dict) or data.get("error"):
+        raise UpstreamInvalid(f"{replica} answered 200 with something that is no answer")
+    return data
 
 
 def _refused(response: UpstreamResponse) -> UpstreamRefused:
     pause = response.headers.get("retry-after", "")
-    refused = UpstreamRefused(
-        f"{response.replica} answered {response.status}", retry_after_s=int(pause) if pause.isdigit() else None
-    )
+    seconds = int(pause) if pause.isascii() and pause.isdigit() and len(pause) < 10 else None
+    refused = UpstreamRefused(f"{response.replica} answered {response.status}", retry_after_s=seconds)
     refused.upstream_status = response.status
     return refused
 
@@ -148,9 +182,8 @@ def _evidence(answer: Answer | None, failure: UpstreamFailed | None) -> Evidence
     return Evidence(Verdict.ANSWERED, status=answer.response.status)
 
 
-def settled(answer: Answer, *, now: float) -> Tried:
+def settled(answer: Answer, *, now: float, outcome: str) -> Tried:
     """The record of the accepted attempt: its time is shared with what ran on that replica beside it."""
     response = answer.response
-    outcome = "ok" if response.status < 400 else str(response.status)
     busy_s = (now - answer.sent_s) / response.concurrency
     return Tried(answer.attempt, replica=response.replica, outcome=outcome, busy_s=busy_s)

@@ -37,15 +37,10 @@ DRAIN_S = 60.0
 LOG_TAIL_BYTES = 65_536
 
 
-def application_name(model: str) -> str:
-    """Name of the Serve application that hosts `model`."""
-    return f"engine-{model}"
-
-
 class EngineReplica:
     """One engine in one Serve replica. The class Serve instantiates; see `deployment`."""
 
-    async def __init__(self, spec: ModelSpec) -> None:
+    async def __init__(self, spec: ModelSpec) -> None:  # type: ignore[misc]
         self._spec = spec
         self._stats = EngineStats(clock=time.monotonic)
         self._watchdog = Watchdog()

@@ -4,7 +4,7 @@ A pure function of a catalogue entry; imports neither vLLM nor Ray and touches n
 wins over the defaults here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from models.spec import EngineSpec, ModelSpec, Scalar
 
@@ -77,7 +77,7 @@ def _defaults(spec: ModelSpec, engine: EngineSpec) -> dict[str, Scalar]:
     return defaults | (_cpu_defaults(engine) if engine.num_gpus == 0 else {})
 
 
-def _cpu_defaults(engine: EngineSpec) -> Mapping[str, Scalar]:
+def _cpu_defaults(engine: EngineSpec) -> dict[str, Scalar]:
     defaults: dict[str, Scalar] = {
         "dtype": "bfloat16",
         "enforce-eager": True,  # compiling costs more than small models win

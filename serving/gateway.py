@@ -15,9 +15,9 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from serving.control import control
-from serving.errors import MethodNotAllowed, MillraceError, render, retry_headers
+from serving.errors import MethodNotAllowed, MillraceError, Unauthenticated, render, retry_headers
 from serving.house import House
-from serving.receive import Headers, authenticated, read_body, relayed, request_id
+from serving.receive import ClientGone, Headers, authenticated, read_body, relayed, request_id
 from serving.record import Record
 from serving.reply import Reply
 from serving.request import parse_request
@@ -69,9 +69,10 @@ class Gateway:
             await self._handle(house, scope, headers, receive, reply, record)
         except MillraceError as error:
             await _refuse(error, scope["path"], reply, record)
+        except ClientGone:
+            _count_gone(record)
         except asyncio.CancelledError:
-            record.error = "client_closed"
-            record.status = CLIENT_CLOSED
+            _count_gone(record)
             raise
         except Exception as error:  # noqa: BLE001 — the boundary: whatever else breaks is one 500, logged, in our shape
             structlog.get_logger().exception("unexpected", request_id=record.request_id)
@@ -88,21 +89,22 @@ class Gateway:
         if route is None:
             await control(house, path, method, headers, reply, record)
             return
-        if method != "POST":
-            raise MethodNotAllowed(f"{path} takes POST, not {method}")
-        tenant = authenticated(headers, house.authenticate)
-        record.tenant = tenant.id
         record.operation = route.operation
         if route.anthropic:
             reply.headers["request-id"] = record.request_id
+        if method != "POST":
+            reply.headers["allow"] = "POST"
+            raise MethodNotAllowed(f"{path} takes POST, not {method}")
+        tenant = authenticated(headers, house.authenticate)
+        record.tenant = tenant.id
         raw = await read_body(receive, headers, limit=house.max_body_bytes, timeout_s=house.body_timeout_s)
         request = parse_request(route, raw, request_id=record.request_id, headers=relayed(headers))
         record.asked_model, record.stream = request.model, request.stream
-        await _unless_gone(house.pipeline.answer(request, tenant, reply, record), receive, record)
+        await _unless_gone(house.pipeline.answer(request, tenant, reply, record), receive)
 
 
-async def _unless_gone(work: Coroutine[Any, Any, None], receive: Receive, record: Record) -> None:
-    """Run `work` to its end, or cancel it as soon as the client goes away."""
+async def _unless_gone(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Run `work` to its end, or cancel it and raise `ClientGone` as soon as the client goes away."""
     task = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(_disconnect(receive))
     watcher.add_done_callback(lambda _: task.cancel())
@@ -111,8 +113,7 @@ async def _unless_gone(work: Coroutine[Any, Any, None], receive: Receive, record
     except asyncio.CancelledError:
         if not watcher.done() or watcher.cancelled():
             raise
-        record.error = "client_closed"
-        record.status = CLIENT_CLOSED
+        raise ClientGone from None
     finally:
         watcher.cancel()
 
@@ -122,10 +123,17 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
+def _count_gone(record: Record) -> None:
+    record.error = "client_closed"
+    record.status = CLIENT_CLOSED
+
+
 async def _refuse(error: MillraceError, path: str, reply: Reply, record: Record) -> None:
     record.error = error.code
     if reply.started:
         return
     reply.headers.update(retry_headers(error))
+    if isinstance(error, Unauthenticated):
+        reply.headers["www-authenticate"] = "Bearer"
     route: Route | None = RELAYED.get(path)
     await reply.whole(error.status, render(error, anthropic=route is not None and route.anthropic))

@@ -9,29 +9,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ray import serve
+from ray.serve import Application
 
 from models.spec import Catalog
 from serving.cluster_secret import internal_token
 from serving.composition import Surroundings, open_house
 from serving.gateway import Gateway
 from serving.internal_token import metrics_token
+from serving.serve_config import GATEWAY, engine_application
 from serving.serve_replicas import ServeReplicas
 from serving.settings import Settings
 
-APP_NAME = "gateway"
-DEPLOYMENT_NAME = "Gateway"
+DEPLOYMENT = "Gateway"
+MAX_ONGOING_REQUESTS = 2048
+"""Above the gateway's own limit on requests in flight, which answers 503 where Serve would let them wait."""
+HEALTH_CHECK_PERIOD_S = 5.0
+DRAIN_S = 60.0
 
 
-@serve.deployment(
-    name=DEPLOYMENT_NAME,
-    num_replicas=2,
-    max_ongoing_requests=2048,
-    health_check_period_s=5,
-    graceful_shutdown_timeout_s=60,
-)
-@serve.ingress()
 class GatewayReplica:
-    """Serves the gateway app. Serve runs its lifespan, which opens and closes the house."""
+    """Serves the gateway app. Serve runs its lifespan, which opens and closes the house; see `deployment`."""
 
     async def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
@@ -40,8 +37,8 @@ class GatewayReplica:
     async def __serve_build_asgi_app__(self) -> Gateway:
         """Called by Serve in the replica's own loop."""
         token = internal_token()
-        engines = {spec.name: ServeReplicas(engine_app(spec.name)) for spec in self._catalog.engines}
-        siblings = ServeReplicas(APP_NAME, deployment=DEPLOYMENT_NAME)
+        engines = {spec.name: ServeReplicas(engine_application(spec.name)) for spec in self._catalog.engines}
+        siblings = ServeReplicas(GATEWAY, deployment=DEPLOYMENT)
         around = Surroundings(
             replicas=lambda spec: engines[spec.name],
             internal_token=token,
@@ -55,14 +52,21 @@ class GatewayReplica:
         return Gateway(lambda: open_house(self._catalog, self._settings, around))
 
 
-def engine_app(model: str) -> str:
-    """The Serve application that hosts `model`."""
-    return f"engine-{model}"
-
-
 def _targets(source: ServeReplicas, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
     """Every replica as a target group of Prometheus' HTTP service discovery."""
     return [
         {"targets": [urlsplit(replica.url).netloc], "labels": {**labels, "replica": replica.id}}
         for replica in source.replicas()
     ]
+
+
+def deployment(catalog: Catalog, settings: Settings) -> Application:
+    """The Serve application of the gateway; how many replicas it has stands in the Serve config."""
+    return serve.deployment(
+        serve.ingress()(GatewayReplica),
+        name=DEPLOYMENT,
+        num_replicas=2,
+        max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
+        graceful_shutdown_timeout_s=DRAIN_S,
+    ).bind(catalog, settings)

@@ -37,3 +37,13 @@ class Home:
     def ray_token(self) -> Path:
         """The token of a Ray this home started."""
         return self.path / "ray-token"
+
+    @property
+    def metrics_token(self) -> Path:
+        """The token Prometheus sends (serving/commands/scrape.py)."""
+        return self.path / "metrics-token"
+
+    @property
+    def prometheus(self) -> Path:
+        """The scrape configuration for Prometheus."""
+        return self.path / "prometheus.yml"

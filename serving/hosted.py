@@ -21,6 +21,9 @@ from serving.upstream import UpstreamRequest
 PATIENCE_S = 2.0
 """The longest `Retry-After` worth waiting for inside one request, seconds; a longer one fails over at once."""
 
+MAX_PAUSE_S = 3600.0
+"""The longest pause that is believed, seconds: a mistaken header must not close the way for good."""
+
 
 class HostedUpstream:
     """See `serving.upstream.Upstream`.
@@ -100,12 +103,15 @@ class HostedUpstream:
 
 
 def retry_after_s(value: str | None, *, now: float) -> float | None:
-    """Seconds a `Retry-After` asks for (RFC 9110: seconds or an HTTP date), None when absent or unreadable."""
+    """Seconds a `Retry-After` asks for (RFC 9110: seconds or an HTTP date), None when absent or unreadable.
+
+    Never more than `MAX_PAUSE_S`.
+    """
     if value is None:
         return None
-    if value.strip().isdigit():
-        return float(value)
+    if value.isascii() and value.strip().isdigit():
+        return min(float(value), MAX_PAUSE_S)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+        return min(max(0.0, parsedate_to_datetime(value).timestamp() - now), MAX_PAUSE_S)
+    except (ValueError, OverflowError):
         return None

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import aiohttp
 
 from models.spec import Timeouts
-from serving.errors import UpstreamDisconnected, UpstreamRefused, UpstreamTimeout
+from serving.errors import UpstreamDisconnected, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
 from serving.upstream import UpstreamRequest
 
 _OWN_HEADERS = ("User-Agent", "Accept", "Accept-Encoding")
+
+MAX_ANSWER_BYTES = 64 << 20
+"""The longest whole answer that is read, bytes: long embedding batches fit, a runaway upstream does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,14 @@ class HttpResponse:
                 yield chunk
 
     async def read(self) -> bytes:
-        """The whole body."""
-        with _translated(self.replica):
-            return await self._response.read()
+        """The whole body. Raises `UpstreamInvalid` for one over `MAX_ANSWER_BYTES`."""
+        parts, size = [], 0
+        async for chunk in self.chunks():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > MAX_ANSWER_BYTES:
+                raise UpstreamInvalid(f"{self.replica} answered with more than {MAX_ANSWER_BYTES} bytes")
+        return b"".join(parts)
 
     async def close(self) -> None:
         """Cut the connection if the body is unfinished, else give it back to the pool. Idempotent."""
@@ -97,7 +105,8 @@ async def exchange(
 ) -> aiohttp.ClientResponse:
     """POST and wait for the head.
 
-    Raises `UpstreamRefused` (no connection), `UpstreamTimeout` or `UpstreamDisconnected` (cut before the head).
+    Raises `UpstreamRefused` (no connection, so nothing was sent), `UpstreamTimeout` or `UpstreamDisconnected` (cut
+    before the head).
     """
     with _translated(replica):
         return await session.post(
@@ -115,9 +124,9 @@ async def exchange(
 def _translated(replica: str) -> Iterator[None]:
     try:
         yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise UpstreamRefused(f"{replica} cannot be reached") from error
     except (aiohttp.ServerTimeoutError, TimeoutError) as error:
         raise UpstreamTimeout(f"{replica} did not answer in time") from error
-    except aiohttp.ClientConnectorError as error:
-        raise UpstreamRefused(f"{replica} cannot be reached") from error
     except (aiohttp.ClientError, OSError) as error:
         raise UpstreamDisconnected(f"{replica} closed the connection before the answer was complete") from error

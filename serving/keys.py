@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from serving.errors import ConfigError
+from serving.private_file import write_private
 
 PREFIX = "mr-"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -190,14 +190,4 @@ def _private(name: str, flags: int) -> int:
 
 
 def _replace(path: Path, content: KeyFile) -> None:
-    """Write beside `path` and rename over it, so that a crash leaves the old file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(content)))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    write_private(path, msgspec.json.format(msgspec.json.encode(content)))

@@ -8,13 +8,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from models.spec import ModelSpec
 from routing.cascade import cascade
 from routing.difficulty import Difficulty
 from routing.policy import AUTO, Candidate, NoRoute, Plan, PlanRequest, Policy, UnknownModel
-from serving.dispatch import Answer, Dispatcher, settled
+from serving.dispatch import CANCELLED, Answer, Dispatcher, settled
 from serving.errors import MillraceError, ModelNotFound, NotRoutable, UpstreamDisconnected, UpstreamTimeout
 from serving.governance.admission import Admission
 from serving.governance.ledger import cost_usd
@@ -133,11 +131,12 @@ class Pipeline:
             await answer.response.close()
 
     async def _relay_whole(self, answer: Answer, reply: Reply, record: Record) -> None:
-        merge_usage(record.usage, find_usage(_json_object(answer.content)))
-        self._settle(answer, record)
+        merge_usage(record.usage, find_usage(answer.data))
+        status = answer.response.status
+        self._settle(answer, record, outcome="ok" if status < 400 else str(status))
         reply.headers["x-millrace-cost-usd"] = f"{record.cost_usd:.9f}"
         content_type = answer.response.headers.get("content-type", "application/json")
-        await reply.whole(answer.response.status, answer.content, content_type)
+        await reply.whole(status, answer.content, content_type)
 
     async def _relay_stream(self, answer: Answer, request: Request, reply: Reply, record: Record) -> None:
         clock, operation = self._steps.clock, request.route.operation
@@ -154,16 +153,17 @@ class Pipeline:
             if not watch.ended:
                 raise UpstreamDisconnected(f"{answer.response.replica} ended its stream before the answer was complete")
         except MillraceError as error:
-            record.error = error.code
-            await reply.end(error_frame(operation, error))
-            return
+            if not watch.ended:  # what breaks behind the terminal frame has cost the client nothing
+                record.error = error.code
+                await reply.end(error_frame(operation, error))
+                return
         finally:
             record.usage = watch.usage_so_far()
-            self._settle(answer, record)
+            self._settle(answer, record, outcome="ok" if watch.ended else record.error or CANCELLED)
         await reply.end(watch.finish(cost_usd=record.cost_usd))
 
-    def _settle(self, answer: Answer, record: Record) -> None:
-        record.tried.append(settled(answer, now=self._steps.clock()))
+    def _settle(self, answer: Answer, record: Record, *, outcome: str) -> None:
+        record.tried.append(settled(answer, now=self._steps.clock(), outcome=outcome))
         record.cost_usd = cost_usd(self._steps.models, record.tried, record.usage)
 
     def _count_unanswered(self, record: Record) -> None:
@@ -183,11 +183,3 @@ def _no_route(error: NoRoute) -> MillraceError:
     if isinstance(error, UnknownModel):
         return ModelNotFound(f"{error}; GET /v1/models lists what there is", param="model")
     return NotRoutable(str(error), param="model")
-
-
-def _json_object(content: bytes) -> dict[str, object]:
-    try:
-        data = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return data if isinstance(data, dict) else {}

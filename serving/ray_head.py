@@ -8,7 +8,6 @@ time recorded beside it tells a recycled pid apart.
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -64,19 +63,21 @@ def start_head(*, temp_dir: Path, dashboard_port: int, environment: Mapping[str,
 
     Dashboard and client port listen on the loopback interface only or need Ray's token (docs/ports.md).
     """
-    with open(log, "wb") as output:
-        process = subprocess.Popen(
-            _command(temp_dir, dashboard_port),
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    started = _start_ticks(process.pid)
+    command = _command(temp_dir, dashboard_port)
+    pid = os.posix_spawn(command[0], command, dict(environment), file_actions=_output_to(log), setsid=True)
+    started = _start_ticks(pid)
     if started is None:
         raise ClusterError(f"Ray ended as soon as it was started; its log is {log}")
-    return RayHead(process.pid, started)
+    return RayHead(pid, started)
+
+
+def _output_to(log: Path) -> list[tuple[int, ...] | tuple[int, int, str, int, int]]:
+    """No input; output and errors into `log`, which starts empty."""
+    return [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
 
 
 def free_port() -> int:

@@ -117,10 +117,10 @@ def has_token(content: bytes) -> bool:
     """Did the probe's answer hold a completion token or an embedding?"""
     try:
         data = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     if not isinstance(data, dict):
         return False
     usage = data.get("usage")
-    generated = isinstance(usage, dict) and usage.get("completion_tokens", 0) > 0
-    return generated or bool(data.get("data"))
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return (isinstance(tokens, int) and tokens > 0) or bool(data.get("data"))

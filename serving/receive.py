@@ -15,6 +15,11 @@ Headers = Mapping[bytes, bytes]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _RELAYED_HEADERS = (b"anthropic-version", b"anthropic-beta", b"traceparent", b"tracestate")
+_RELAYED_VALUE = re.compile(rb"[\x20-\x7e]{1,4096}")
+
+
+class ClientGone(Exception):
+    """The client closed its connection: there is nobody left to answer."""
 
 
 def authenticated(headers: Headers, authenticate: Callable[[str], Tenant | None]) -> Tenant:
@@ -33,12 +38,15 @@ def raw_key(headers: Headers) -> str:
 
 
 async def read_body(receive: Receive, headers: Headers, *, limit: int, timeout_s: float) -> bytes:
-    """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `RequestTimeout`, `BadRequest`."""
+    """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `RequestTimeout`, `BadRequest`, `ClientGone`.
+
+    `limit`: bytes; `timeout_s`: for the whole body together.
+    """
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise BadRequest("content-encoding: not supported; send the body uncompressed")
     declared = headers.get(b"content-length", b"0")
     too_large = BodyTooLarge(f"the body is over the limit of {limit} bytes (setting max_body_bytes)")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isdigit() and int(declared[:20]) > limit:
         raise too_large
     parts: list[bytes] = []
     size = 0
@@ -47,7 +55,7 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int, timeout_s
             while True:
                 message: Message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise RequestTimeout("the client went away before its body was complete")
+                    raise ClientGone
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limit:
@@ -65,5 +73,9 @@ def request_id(headers: Headers) -> str:
 
 
 def relayed(headers: Headers) -> dict[str, str]:
-    """The headers that go on to the upstream."""
-    return {name.decode(): headers[name].decode("latin-1") for name in _RELAYED_HEADERS if name in headers}
+    """The headers that go on to the upstream, where they are printable and of a sane length."""
+    return {
+        name.decode(): headers[name].decode()
+        for name in _RELAYED_HEADERS
+        if name in headers and _RELAYED_VALUE.fullmatch(headers[name])
+    }

@@ -19,7 +19,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One attempt that was made. `outcome`: "ok", an error code, or the upstream's status as text."""
+    """One attempt that was made. `outcome`: "ok", an error code, the upstream's status as text, or "cancelled"."""
 
     attempt: Attempt
     replica: str

@@ -38,7 +38,8 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
+        named = (headers | self.headers).items()
+        pairs = [(name.encode(), value.encode("latin-1", "replace")) for name, value in named]
         self.started = True
         self.status = status
-        pairs = [(name.encode(), value.encode("latin-1")) for name, value in (headers | self.headers).items()]
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})

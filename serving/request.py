@@ -31,7 +31,11 @@ DROPPED = frozenset(
 """Fields that never reach an upstream: they could harm an engine or another tenant (docs/design.md, "Engines")."""
 
 HOSTED_CHOICES: tuple[Hosted, ...] = get_args(Hosted)
+MAX_NAME_CHARS = 256
+"""The longest model name or routing key that is looked at: both come back in error messages, a model in the log too."""
+
 _ROUTING_KEYS = ("allow", "deny", "hosted", "quality_floor")
+_IMAGE_PARTS = ("image", "image_url", "input_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,11 @@ def parse_request(route: Route, raw: bytes, *, request_id: str, headers: Mapping
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest('model: must be a non-empty string; use "auto" or a name from /v1/models', param="model")
-    stream = body.get("stream") or False
+    if len(model) > MAX_NAME_CHARS:
+        raise BadRequest(f"model: longer than {MAX_NAME_CHARS} characters; /v1/models lists the names", param="model")
+    stream = False if body.get("stream") is None else body["stream"]
     if not isinstance(stream, bool):
-        raise BadRequest("stream: must be true or false", param="stream")
+        raise BadRequest(f"stream: must be true or false, not {_json_type(stream)}", param="stream")
     if stream and not route.streams:
         raise BadRequest(f"stream: {route.path} does not stream; leave it out", param="stream")
     _check_prompt(route, body)
@@ -136,9 +142,10 @@ def _routing_options(raw: Any) -> RoutingOptions:
         raise BadRequest(f"routing: must be an object, not {_json_type(raw)}", param="routing")
     for key in raw:
         if key not in _ROUTING_KEYS:
-            near = get_close_matches(key, _ROUTING_KEYS, n=1)
+            name = key[:MAX_NAME_CHARS]
+            near = get_close_matches(name, _ROUTING_KEYS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(_ROUTING_KEYS)}"
-            raise BadRequest(f"routing.{key}: unknown key; {hint}", param=f"routing.{key}")
+            raise BadRequest(f"routing.{name}: unknown key; {hint}", param=f"routing.{name}")
     hosted = raw.get("hosted", "any")
     if hosted not in HOSTED_CHOICES:
         raise BadRequest(f"routing.hosted: must be one of {', '.join(HOSTED_CHOICES)}", param="routing.hosted")
@@ -166,19 +173,21 @@ def needs_of(request: Request) -> frozenset[str]:
     kind = body.get("response_format")
     if isinstance(kind, dict) and str(kind.get("type", "")).startswith("json"):
         needs.add("json")
-    if _has_image(body.get("messages")):
+    if any(_has_image(body.get(name)) for name in request.route.prompt):
         needs.add("vision")
     return frozenset(needs)
 
 
 def _has_image(messages: Any) -> bool:
+    if not isinstance(messages, list):
+        return False
     parts = (
         part
-        for message in messages or ()
+        for message in messages
         if isinstance(message, dict) and isinstance(message.get("content"), list)
         for part in message["content"]
     )
-    return any(isinstance(part, dict) and part.get("type") in ("image_url", "image") for part in parts)
+    return any(isinstance(part, dict) and part.get("type") in _IMAGE_PARTS for part in parts)
 
 
 def scored_text(request: Request) -> str:
@@ -220,6 +229,7 @@ def upstream_body(request: Request, *, model: str, cache_salt: str | None) -> by
 
     `cache_salt` keeps tenants' prefix caches apart; None for upstreams that do not know it. Streams of chat and
     completions always ask for usage: cost is accounted from it, and it is taken out again unless the client asked.
+    Raises `BadRequest` for a body nested so deeply that it could be read but cannot be written again.
     """
     body = {key: value for key, value in request.body.items() if key not in DROPPED}
     body["model"] = model
@@ -227,9 +237,14 @@ def upstream_body(request: Request, *, model: str, cache_salt: str | None) -> by
         body["cache_salt"] = cache_salt
     if request.stream and request.route.operation in ("chat", "completions"):
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    return msgspec.json.encode(body)
+    try:
+        return msgspec.json.encode(body)
+    except RecursionError as error:
+        raise BadRequest("the body is nested too deeply; flatten it") from error
 
 
 def _json_type(value: Any) -> str:
+    if value in ("", []):
+        return "an empty one"
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

@@ -9,43 +9,35 @@ from typing import Any
 
 from routing.picker import Replica
 
+LOOPBACK = "127.0.0.1"
+
 
 class ServeReplicas:
-    """See `serving.replicas.ReplicaSource`. `app`: name of the application; its ingress deployment is meant."""
+    """See `serving.replicas.ReplicaSource`. `app` and `deployment`: Serve's names of what is looked at.
 
-    def __init__(self, app: str) -> None:
-        self._app = app
-        self._handle: Any = None
+    Create it in the event loop that reads it. Serve need not know the application yet.
+    """
+
+    def __init__(self, app: str, deployment: str = "Engine") -> None:
+        from ray.runtime_context import get_runtime_context
+        from ray.serve.handle import DeploymentHandle
+
+        self._node = get_runtime_context().get_node_id()
+        # Built by name: `serve.get_app_handle` asks the controller first and refuses what is not deployed yet.
+        self._handle: Any = DeploymentHandle(deployment, app)
+        self._handle._init()
 
     def replicas(self) -> Sequence[Replica]:
-        """See `ReplicaSource.replicas`. Before the application exists this asks the controller on every call."""
-        router = self._router()
-        if router is None:
+        """See `ReplicaSource.replicas`."""
+        router = self._handle._router._asyncio_router.request_router
+        if router is None:  # until Serve's first push arrives
             return []
-        live = (_replica(replica_id, running) for replica_id, running in list(router.curr_replicas.items()))
-        return [replica for replica in live if replica is not None]
+        return [
+            Replica(id=replica_id.unique_id, url=f"http://{self._host(running)}:{running.backend_http_endpoint[1]}")
+            for replica_id, running in list(router.curr_replicas.items())
+            if running.backend_http_endpoint is not None
+        ]
 
-    def _router(self) -> Any:
-        if self._handle is None:
-            self._handle = _connect(self._app)
-        if self._handle is None:
-            return None
-        # `request_router` is None until Serve's first push has arrived
-        return self._handle._router._asyncio_router.request_router
-
-
-def _connect(app: str) -> Any:
-    from ray.serve.handle import DeploymentHandle
-
-    # Built by name rather than with `get_app_handle`, which asks the controller and refuses unknown applications.
-    handle = DeploymentHandle("Engine", app)
-    handle._init()
-    return handle
-
-
-def _replica(replica_id: Any, running: Any) -> Replica | None:
-    endpoint = running.backend_http_endpoint
-    if endpoint is None:
-        return None
-    host, port = endpoint
-    return Replica(id=replica_id.unique_id, url=f"http://{host}:{port}")
+    def _host(self, running: Any) -> str:
+        """Loopback for a replica beside us: on a laptop it listens nowhere else."""
+        return LOOPBACK if running.node_id == self._node else str(running.backend_http_endpoint[0])

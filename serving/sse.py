@@ -16,10 +16,11 @@ MAX_FRAME_BYTES = 1 << 20
 """The longest unfinished frame that is kept, bytes."""
 
 _DONE = b"data: [DONE]"
+_DONE_UNSPACED = b"data:[DONE]"
 _GAPS = (b"\n\n", b"\r\n\r\n")
 _TERMINALS: Mapping[str, tuple[bytes, ...]] = {
-    "chat": (_DONE,),
-    "completions": (_DONE,),
+    "chat": (_DONE, _DONE_UNSPACED),
+    "completions": (_DONE, _DONE_UNSPACED),
     "responses": (b"event: response.completed", b"event: response.incomplete", b"event: response.failed"),
     "messages": (b"event: message_stop",),
 }
@@ -28,11 +29,12 @@ _TERMINALS: Mapping[str, tuple[bytes, ...]] = {
 class StreamWatch:
     """Follows one stream of `operation`. `strip_usage`: the client did not ask for the final usage chunk."""
 
-    __slots__ = ("_carry", "_done", "_frames", "_strip_usage", "_terminals", "ended", "usage")
+    __slots__ = ("_carry", "_done", "_frames", "_hints", "_strip_usage", "_terminals", "ended", "usage")
 
     def __init__(self, operation: str, *, strip_usage: bool) -> None:
         self._terminals = _TERMINALS[operation]
         self._done = self._terminals[0] is _DONE
+        self._hints = (b"[DONE]",) if self._done else self._terminals
         self._strip_usage = strip_usage and self._done
         self._carry = b""
         self._frames = 0
@@ -51,10 +53,18 @@ class StreamWatch:
         self._frames += chunk.count(b"data:")
         if b'"usage"' in chunk and (b'"usage":null' not in chunk or b'"usage":{' in chunk):
             chunk = self._account(chunk)
+        for hint in self._hints:
+            if hint in chunk:
+                return self._end(chunk)
+        return chunk
+
+    def _end(self, chunk: bytes) -> bytes:
+        """Only a line that begins with a terminal ends the stream: an answer may quote one."""
         for terminal in self._terminals:
-            if terminal in chunk:
+            place = (b"\n" + chunk).rfind(b"\n" + terminal)
+            if place >= 0:
                 self.ended = True
-                return chunk[: chunk.rindex(terminal)] if self._done else chunk
+                return chunk[:place] if self._done else chunk
         return chunk
 
     def _keep_tail(self, chunk: bytes) -> bytes:
@@ -79,9 +89,9 @@ class StreamWatch:
 
     def usage_so_far(self) -> Usage:
         """The upstream's own count; of a stream cut before it came, the frames seen stand for the output tokens."""
-        if self.usage.output or self.usage.input:
+        if self.usage.output or (self.ended and self.usage.input):
             return self.usage
-        return Usage(output=self._frames)
+        return Usage(self.usage.input, self.usage.cached, self._frames)
 
     def finish(self, *, cost_usd: float) -> bytes:
         """The last bytes of a stream that ended well: what it cost, as a comment that clients skip, then `[DONE]`."""
@@ -96,9 +106,15 @@ def frame_data(frame: bytes) -> dict[str, Any] | None:
         return None
     try:
         data = msgspec.json.decode(frame[start + 5 :].split(b"\n", 1)[0])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
+
+
+def has_event(chunk: bytes) -> bool:
+    """Is the first `data:` line here to its end? Comments are no events."""
+    start = chunk.find(b"data:")
+    return start >= 0 and b"\n" in chunk[start:]
 
 
 def find_usage(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,4 +157,12 @@ def error_frame(operation: str, error: MillraceError) -> bytes:
         data: dict[str, Any] = {"type": "error", "error": {"type": error.type, "message": error.message}}
         return b"event: error\ndata: " + msgspec.json.encode(data) + b"\n\n"
     data = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
-    return b"data: " + msgspec.json.encode(data) + b"\n\n"
+    frame = b"data: " + msgspec.json.encode(data) + b"\n\n"
+    return _failed_response(error) + frame if operation == "responses" else frame
+
+
+def _failed_response(error: MillraceError) -> bytes:
+    """The terminal event of the Responses protocol; the frame after it makes the clients raise that only yield it."""
+    response = {"object": "response", "status": "failed", "error": {"code": error.code, "message": error.message}}
+    data = {"type": "response.failed", "response": response}
+    return b"event: response.failed\ndata: " + msgspec.json.encode(data) + b"\n\n"

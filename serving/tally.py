@@ -22,6 +22,8 @@ class Counter:
         self._documentation = documentation
         self._labels = labels
         self.values: defaultdict[Labels, float] = defaultdict(float)
+        if not labels:  # a sum without labels is there from the start, at zero
+            self.values[()] = 0.0
 
     def add(self, labels: Labels, amount: float = 1.0) -> None:
         """Add `amount` to the series of these label values."""

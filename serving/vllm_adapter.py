@@ -25,7 +25,8 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 from serving.engine_stats import EngineStats
 from serving.model_folder import architectures
 
-SHUTDOWN_S = 10.0
+SHUTDOWN_S = 3.0
+"""How long EngineCore may take to end by itself; on a CPU it does not, and is killed."""
 
 
 class VllmEngine:

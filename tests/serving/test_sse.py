@@ -1,12 +1,14 @@
 """What passes through a stream watch, what it learns, and how streams end."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import UpstreamDisconnected, UpstreamInvalid
-from serving.sse import MAX_FRAME_BYTES, StreamWatch, error_frame, is_error_frame
+from serving.sse import MAX_FRAME_BYTES, StreamWatch, error_frame, has_event, is_error_frame
 
 DELTA = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"4"},"finish_reason":null}]}\n\n'
 USAGE = (
@@ -24,7 +26,7 @@ def relay(watch: StreamWatch, chunks: list[bytes]) -> bytes:
 def test_any_cut_of_the_bytes_gives_the_same_stream(cuts: list[int]) -> None:
     whole = DELTA * 3 + USAGE + DONE
     places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
-    chunks = [whole[start:end] for start, end in zip(places, places[1:], strict=False)]
+    chunks = [whole[start:end] for start, end in pairwise(places)]
     watch = StreamWatch("chat", strip_usage=True)
     assert relay(watch, chunks) == DELTA * 3
     assert watch.ended
@@ -120,3 +122,67 @@ def test_error_frames_have_the_shape_their_clients_raise_on() -> None:
     anthropic = error_frame("messages", error)
     assert anthropic.startswith(b"event: error\ndata: ")
     assert msgspec.json.decode(anthropic.split(b"data: ")[1])["type"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("operation", "quote"),
+    [("chat", b"data: [DONE]"), ("chat", b"data:[DONE]"), ("responses", b"event: response.completed")],
+)
+def test_an_answer_may_quote_a_terminal_frame(operation: str, quote: bytes) -> None:
+    frame = b'data: {"choices":[{"delta":{"content":"' + quote + b'"}}]}\n\n'
+    watch = StreamWatch(operation, strip_usage=True)
+    assert relay(watch, [frame, DELTA]) == frame + DELTA
+    assert not watch.ended
+
+
+def test_a_terminal_without_its_space_ends_a_stream_too() -> None:
+    watch = StreamWatch("chat", strip_usage=True)
+    assert relay(watch, [DELTA + b"data:[DONE]\n\n"]) == DELTA
+    assert watch.ended
+
+
+def test_a_stream_that_ended_without_usage_is_counted_by_frames() -> None:
+    watch = StreamWatch("chat", strip_usage=True)
+    relay(watch, [DELTA, DELTA, DONE])
+    assert watch.ended
+    assert watch.usage_so_far().output > 0
+
+
+def test_a_cut_messages_stream_keeps_its_input_and_estimates_its_output() -> None:
+    start = b'event: message_start\ndata: {"message":{"usage":{"input_tokens":5,"cache_read_input_tokens":2}}}\n\n'
+    watch = StreamWatch("messages", strip_usage=True)
+    relay(watch, [start, DELTA, DELTA])
+    usage = watch.usage_so_far()
+    assert (usage.input, usage.cached, usage.output) == (5, 2, 3)
+
+
+def test_an_ended_stream_without_output_has_none() -> None:
+    watch = StreamWatch("chat", strip_usage=True)
+    relay(watch, [DELTA, b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":0}}\n\n', DONE])
+    usage = watch.usage_so_far()
+    assert (usage.input, usage.output) == (9, 0)
+
+
+def test_a_failed_response_has_its_protocols_terminal_event_first() -> None:
+    failed, error = error_frame("responses", UpstreamDisconnected("gone")).split(b"\n\n")[:2]
+    name, data = failed.split(b"\n")
+    assert name == b"event: response.failed"
+    event = msgspec.json.decode(data.removeprefix(b"data: "))
+    assert event["response"]["status"] == "failed"
+    assert event["response"]["error"]["code"] == "upstream_disconnected"
+    assert msgspec.json.decode(error.removeprefix(b"data: "))["error"]["code"] == "upstream_disconnected"
+
+
+@pytest.mark.parametrize(
+    ("chunk", "complete"),
+    [
+        (b"", False),
+        (b": ping\n\n", False),
+        (b"event: x\n", False),
+        (b"data: {", False),
+        (b"data: {}\n", True),
+        (b": ping\n\nevent: x\ndata: {}\n\n", True),
+    ],
+)
+def test_when_the_first_event_is_here(chunk: bytes, complete: bool) -> None:
+    assert has_event(chunk) is complete

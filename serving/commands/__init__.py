@@ -1,0 +1,1 @@
+"""The commands of `millrace`, one module each: they read options, call the parts and print."""

@@ -1,0 +1,121 @@
+"""One real cluster for the whole session: Ray Serve, HAProxy, the gateway, and vLLM with three Abacus models on a CPU.
+
+It has its own home, ports and folder, so it can run beside any other cluster, and ends only what it started.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serving.cluster import start_cluster
+from serving.home import Home
+from serving.keys import create_key
+from serving.ray_head import free_port
+from tests.cluster.live import ENGINES, LiveCluster, engine_application
+from tests.cluster.weights import abacus_weights
+from tests.doubles.difficulty import difficulty_file
+from tests.doubles.stand_in_process import KEY_ENV, running_stand_in
+
+SETUP_TIMEOUT_S = 600
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the cluster, whose start counts towards the first test's time."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(SETUP_TIMEOUT_S))
+            # the head outlives its `Popen`: it is ended by pid
+            item.add_marker(pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"))
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[LiveCluster]:
+    """The running cluster, with every engine and the gateway ready."""
+    folder = Path(tempfile.mkdtemp(prefix="mrt-"))  # short: HAProxy's sockets live below it
+    home = Home(folder / "home")
+    try:
+        with running_stand_in(folder) as stand_in:
+            environment = _environment(stand_in.key)
+            cluster = start_cluster(home, environment)
+            try:
+                catalog = _catalog(folder, stand_in.base_url)
+                live = LiveCluster(
+                    cluster=cluster,
+                    stand_in=stand_in,
+                    folder=folder,
+                    catalog=catalog,
+                    port=free_port(),
+                    key=create_key(home.keys, "tests"),
+                    environment=environment,
+                    base=_applications(catalog, home, difficulty_file(folder, {"small": 0.9, "large": 0.95})),
+                )
+                live.deploy()
+                live.wait_running([str(application["name"]) for application in live.base])
+                yield live
+            finally:
+                cluster.kill()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _environment(stand_in_key: str) -> dict[str, str]:
+    ports = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
+    return {
+        **os.environ,
+        **{variable: str(free_port()) for variable in ports},
+        KEY_ENV: stand_in_key,
+    }
+
+
+def _applications(catalog: Path, home: Home, difficulty: Path) -> list[dict[str, object]]:
+    gateway = {
+        "name": "gateway",
+        "route_prefix": "/",
+        "import_path": "serving.app:gateway",
+        "args": {"catalog": str(catalog), "settings": {"home": str(home.path), "difficulty_file": str(difficulty)}},
+        "deployments": [{"name": "Gateway", "num_replicas": 2, "ray_actor_options": {"num_cpus": 0.05}}],
+    }
+    probe = {"name": "probe", "route_prefix": "/probe", "import_path": "tests.cluster.probe:app", "args": {}}
+    return [gateway, probe, *(engine_application(model, catalog) for model in ENGINES)]
+
+
+def _catalog(folder: Path, hosted_url: str) -> Path:
+    """Both Abacus models, the larger one's embeddings, and the stand-in as the hosted tier."""
+    weights = abacus_weights(folder)
+    chat = ["chat", "completions", "responses", "messages", "tokenize", "json", "logprobs"]
+    embed = ["embeddings", "rerank", "score", "tokenize"]
+    models = [
+        _engine("abacus-small", "small", weights / "abacus-small", chat),
+        _engine("abacus-large", "large", weights / "abacus-large", chat),
+        _engine("abacus-embed", "embed", weights / "abacus-large", embed) | {"task": "embed"},
+        {
+            "name": "stand-in",
+            "tier": "hosted",
+            "context_length": 32768,
+            "capabilities": ["chat", "completions", "responses", "messages"],
+            "price": {"usd_per_million_input_tokens": 2.5, "usd_per_million_output_tokens": 10.0},
+            "leaves_premises": True,
+            "hosted": {"base_url": hosted_url, "model": "stand-in-1", "key_env": KEY_ENV, "stand_in": True},
+        },
+    ]
+    path = folder / "catalog.yaml"
+    path.write_text(yaml.safe_dump({"ladder": ["small", "large", "hosted"], "models": models}))
+    return path
+
+
+def _engine(name: str, tier: str, weights: Path, capabilities: list[str]) -> dict[str, object]:
+    return {
+        "name": name,
+        "tier": tier,
+        "context_length": 1024,
+        "capabilities": capabilities,
+        "price": {"usd_per_gpu_second": 0.00001},
+        "engine": {"path": str(weights), "resources": {"num_cpus": 0.2}, "args": {"max-num-seqs": 32}},
+    }
