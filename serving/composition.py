@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
                 {name: Target(spec, upstreams[name]) for name, spec in catalog.models.items()}, time.perf_counter
             ),
             telemetry=telemetry,
-            salt=lambda tenant: cache_salt(around.internal_token, tenant),
+            salt=lru_cache(maxsize=4096)(partial(cache_salt, around.internal_token)),
             clock=time.perf_counter,
             deadline_s=settings.request_timeout_s,
         )

@@ -4,6 +4,7 @@ Sync and without I/O. Whole frames are forwarded untouched; JSON is parsed only 
 Invariant S: a stream ends with its protocol's terminal frame, an error frame, or an abrupt close.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_FRAME_BYTES = 1 << 20
 
 _DONE = b"data: [DONE]"
 _DONE_UNSPACED = b"data:[DONE]"
+_USAGE = re.compile(rb'"usage":\s*\{')
 _GAPS = (b"\n\n", b"\r\n\r\n")
 _TERMINALS: Mapping[str, tuple[bytes, ...]] = {
     "chat": (_DONE, _DONE_UNSPACED),
@@ -51,7 +53,7 @@ class StreamWatch:
         if not chunk.endswith(b"\n\n"):
             chunk = self._keep_tail(chunk)
         self._frames += chunk.count(b"data:")
-        if b'"usage"' in chunk and (b'"usage":null' not in chunk or b'"usage":{' in chunk):
+        if _USAGE.search(chunk):
             chunk = self._account(chunk)
         for hint in self._hints:
             if hint in chunk:
@@ -76,16 +78,19 @@ class StreamWatch:
         return chunk[:end]
 
     def _account(self, chunk: bytes) -> bytes:
-        separator = b"\r\n\r\n" if b"\r\n\r\n" in chunk else b"\n\n"
-        kept = []
-        for frame in chunk.split(separator):
-            data = frame_data(frame) if b'"usage"' in frame else None
-            if data is not None:
-                merge_usage(self.usage, find_usage(data))
-                if self._strip_usage and data.get("choices") == [] and data.get("usage"):
-                    continue
-            kept.append(frame)
-        return separator.join(kept)
+        """Take over every usage in `chunk`; without the frames that hold nothing else, if those are to be stripped."""
+        gap = b"\r\n\r\n" if b"\r\n\r\n" in chunk else b"\n\n"
+        place = 0
+        while found := _USAGE.search(chunk, place):
+            start = chunk.rfind(gap, 0, found.start()) + len(gap) if gap in chunk[: found.start()] else 0
+            place = end = chunk.index(gap, found.end()) + len(gap)
+            data = frame_data(chunk[start:end])
+            if data is None:
+                continue
+            merge_usage(self.usage, find_usage(data))
+            if self._strip_usage and data.get("choices") == [] and data.get("usage"):
+                chunk, place = chunk[:start] + chunk[end:], start
+        return chunk
 
     def usage_so_far(self) -> Usage:
         """The upstream's own count; of a stream cut before it came, the frames seen stand for the output tokens."""
