@@ -15,6 +15,7 @@ from ray.serve import Application
 from starlette.types import ASGIApp
 
 from models.spec import ModelSpec
+from serving.cancellation import CancelAsDisconnect
 from serving.cluster_secret import internal_token
 from serving.engine_app import EngineApp
 from serving.engine_failure import EngineStartFailed, is_consequence, root_cause
@@ -52,7 +53,7 @@ class EngineReplica:
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         from prometheus_client import REGISTRY
 
-        app = EngineApp(await self._engine.app(), self._state)
+        app = EngineApp(CancelAsDisconnect(await self._engine.app()), self._state)
         REGISTRY.register(EngineCollector(self._state))  # the registry behind vLLM's own /metrics
         return InternalToken(app, internal_token())
 

@@ -104,17 +104,29 @@ class Gateway:
 
 
 async def _unless_gone(work: Coroutine[Any, Any, None], receive: Receive) -> None:
-    """Run `work` to its end, or cancel it and raise `ClientGone` as soon as the client goes away."""
-    task = asyncio.ensure_future(work)
+    """Run `work` to its end, or cancel it and raise `ClientGone` as soon as the client goes away.
+
+    `work` runs in the caller's own task, as under `asyncio.timeout`: a task more would cost every request a switch.
+    """
+    caller = asyncio.current_task()
+    assert caller is not None
+    running = True
+
+    def cut(_: object) -> None:
+        if running:
+            caller.cancel()
+
     watcher = asyncio.ensure_future(_disconnect(receive))
-    watcher.add_done_callback(lambda _: task.cancel())
+    watcher.add_done_callback(cut)
     try:
-        await task
+        await work
     except asyncio.CancelledError:
         if not watcher.done() or watcher.cancelled():
             raise
+        caller.uncancel()
         raise ClientGone from None
     finally:
+        running = False
         watcher.cancel()
 
 

@@ -30,7 +30,7 @@ DRAIN_S = 60.0
 class GatewayReplica:
     """Serves the gateway app. Serve runs its lifespan, which opens and closes the house; see `deployment`."""
 
-    async def __init__(self, catalog: Catalog, settings: Settings) -> None:
+    def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
         self._settings = settings
 

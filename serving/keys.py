@@ -71,7 +71,7 @@ class KeyRing:
 
     def authenticate(self, raw: str) -> Tenant | None:
         """The tenant of a raw key, or None. No I/O; constant time as far as the secret goes (see above)."""
-        if not is_well_formed(raw):
+        if len(raw) != _KEY_CHARS:  # bounds the hashing of whatever is sent
             return None
         return self._tenants.get(_digest(self._pepper, raw))
 

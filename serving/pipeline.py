@@ -5,6 +5,7 @@ HTTP server, no Ray and no vLLM. Whatever happens, a request is settled exactly 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from serving.reply import Reply
 from serving.request import Request, needs_of, scored_text
 from serving.sse import StreamWatch, error_frame, find_usage, merge_usage
 from serving.telemetry import Telemetry
+
+DRAIN_S = 0.1
+"""How long an upstream may take to end its body after the terminal frame before its connection is cut, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +150,20 @@ class Pipeline:
         times.append(record.first_byte_s)
         try:
             await reply.stream(answer.response.status)
-            await reply.more(watch.feed(answer.content))
-            async for chunk in answer.rest:
+            ready = watch.feed(answer.content)
+            while not watch.ended:
+                await reply.more(ready)
+                ready = watch.feed(await _next_chunk(answer))
                 times.append(clock())
-                await reply.more(watch.feed(chunk))
-            if not watch.ended:
-                raise UpstreamDisconnected(f"{answer.response.replica} ended its stream before the answer was complete")
+            await _drain(answer)
         except MillraceError as error:
-            if not watch.ended:  # what breaks behind the terminal frame has cost the client nothing
-                record.error = error.code
-                await reply.end(error_frame(operation, error))
-                return
+            record.error = error.code
+            await reply.end(error_frame(operation, error))
+            return
         finally:
             record.usage = watch.usage_so_far()
             self._settle(answer, record, outcome="ok" if watch.ended else record.error or CANCELLED)
-        await reply.end(watch.finish(cost_usd=record.cost_usd))
+        await reply.end(ready + watch.finish(cost_usd=record.cost_usd))
 
     def _settle(self, answer: Answer, record: Record, *, outcome: str) -> None:
         record.tried.append(settled(answer, now=self._steps.clock(), outcome=outcome))
@@ -169,6 +172,20 @@ class Pipeline:
     def _count_unanswered(self, record: Record) -> None:
         if record.model == "-" and record.tried:
             record.cost_usd = cost_usd(self._steps.models, record.tried, record.usage)
+
+
+async def _next_chunk(answer: Answer) -> bytes:
+    async for chunk in answer.rest:
+        return chunk
+    raise UpstreamDisconnected(f"{answer.response.replica} ended its stream before the answer was complete")
+
+
+async def _drain(answer: Answer) -> None:
+    """Read on to the end of the body, which gives the connection back; what breaks there costs the client nothing."""
+    with contextlib.suppress(MillraceError, TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in answer.rest:
+                pass
 
 
 async def _end_late(late: UpstreamTimeout, error: TimeoutError, request: Request, reply: Reply, record: Record) -> None:

@@ -3,27 +3,14 @@
 Pure: names and paths only, nothing is created. On a cluster every node needs the same variables. Each line says why.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 LONGEST_SOCKET_FOLDER = 32
 """HAProxy allows 97 characters for its socket; Serve puts a 56-character node id and a file name below the folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class PrivatePorts:
-    """Loopback ports with a fixed default, so that a second cluster on one host needs others."""
-
-    haproxy_stats: int = 8404
-    haproxy_metrics: int = 9101
-    fallback_proxy: int = 8500
-    """Serve's Python proxy, which HAProxy turns to for an application without replicas."""
-
-
-def serve_environment(
-    home: Path, *, sockets: Path | None = None, ports: PrivatePorts | None = None
-) -> dict[str, str]:
-    """The variables, for a cluster whose state lives in `home` (absolute). Without `ports` Serve's defaults hold.
+def serve_environment(home: Path, *, sockets: Path | None = None) -> dict[str, str]:
+    """The variables, for a cluster whose state lives in `home` (absolute).
 
     `sockets`: folder for HAProxy's files, `ha` in `home` by default. Only the owner may enter it (mode 0700): Serve
     makes HAProxy's admin socket writable for everybody. Raises `ValueError` when its path is too long for sockets.
@@ -31,7 +18,7 @@ def serve_environment(
     folder = sockets or home / "ha"
     if len(str(folder)) > LONGEST_SOCKET_FOLDER:
         raise ValueError(f"{folder}: longer than {LONGEST_SOCKET_FOLDER} characters, too long for HAProxy's socket")
-    return {**_data_path(), **_haproxy(folder), **_ports(ports), **_healing(), **_access(home), **_silence()}
+    return {**_data_path(), **_haproxy(folder), **_healing(), **_access(home), **_silence()}
 
 
 def _data_path() -> dict[str, str]:
@@ -57,16 +44,6 @@ def _haproxy(folder: Path) -> dict[str, str]:
         return paths
     wrapper = Path(__file__).with_name("haproxy_private.sh")
     return paths | {"RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper), "HAPROXY_BINARY": str(binary)}
-
-
-def _ports(ports: PrivatePorts | None) -> dict[str, str]:
-    if ports is None:
-        return {}
-    return {
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.haproxy_stats),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.haproxy_metrics),
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.fallback_proxy),
-    }
 
 
 def _haproxy_binary() -> Path | None:

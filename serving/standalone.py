@@ -40,7 +40,16 @@ def serve(
     except (CatalogError, ConfigError) as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         raise typer.Exit(2) from error
-    uvicorn.run(gateway, host=host, port=port, access_log=False, log_level="warning", lifespan="on", loop="uvloop")
+    uvicorn.run(
+        gateway,
+        host=host,
+        port=port,
+        access_log=False,
+        log_level="warning",
+        lifespan="on",
+        loop="uvloop",
+        proxy_headers=False,
+    )
 
 
 def build(catalog: Catalog, settings: Settings, replicas: Sequence[str]) -> Gateway:

@@ -5,6 +5,7 @@ and labels are listed in docs/telemetry.md (checked by a test).
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -157,9 +158,13 @@ def json_log(level: str) -> Callable[[dict[str, Any]], None]:
         logger_factory=structlog.BytesLoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    logger = structlog.get_logger()
+    if level not in ("debug", "info"):
+        return lambda fields: None
+    lines = structlog.BytesLogger()
 
     def write(fields: dict[str, Any]) -> None:
-        logger.info("request", **fields)
+        """The processors' result without the processors, which cost more than the rest of settling."""
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        lines.msg(msgspec.json.encode({**fields, "event": "request", "level": "info", "timestamp": now}))
 
     return write

@@ -42,8 +42,7 @@ def live() -> Iterator[LiveCluster]:
     home = Home(folder / "home")
     try:
         with running_stand_in(folder) as stand_in:
-            environment = _environment(stand_in.key)
-            cluster = start_cluster(home, environment)
+            cluster = start_cluster(home, {**os.environ, KEY_ENV: stand_in.key})
             try:
                 catalog = _catalog(folder, stand_in.base_url)
                 live = LiveCluster(
@@ -53,7 +52,6 @@ def live() -> Iterator[LiveCluster]:
                     catalog=catalog,
                     port=free_port(),
                     key=create_key(home.keys, "tests"),
-                    environment=environment,
                     base=_applications(catalog, home, difficulty_file(folder, {"small": 0.9, "large": 0.95})),
                 )
                 live.deploy()
@@ -63,15 +61,6 @@ def live() -> Iterator[LiveCluster]:
                 cluster.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _environment(stand_in_key: str) -> dict[str, str]:
-    ports = ("RAY_SERVE_HAPROXY_STATS_PORT", "RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
-    return {
-        **os.environ,
-        **{variable: str(free_port()) for variable in ports},
-        KEY_ENV: stand_in_key,
-    }
 
 
 def _applications(catalog: Path, home: Home, difficulty: Path) -> list[dict[str, object]]:

@@ -44,7 +44,6 @@ class LiveCluster:
     catalog: Path
     port: int
     key: str
-    environment: Mapping[str, str]
     base: Sequence[Mapping[str, Any]]
     extra: list[Mapping[str, Any]] = field(default_factory=list)
 

@@ -1,6 +1,7 @@
 """Nobody but the gateway gets into an engine: token on every path, no route in HAProxy, no port beyond loopback."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -84,9 +85,16 @@ def test_haproxy_knows_no_route_to_an_engine(live: LiveCluster, prefix: str) -> 
 
 def test_replicas_and_haproxy_listen_on_loopback_only(live: LiveCluster) -> None:
     own = {int(live.engine_url(model).rpartition(":")[2]) for model in ENGINES}
-    private = {
-        int(live.environment[name]) for name in live.environment if name.endswith(("STATS_PORT", "METRICS_PORT"))
-    }
-    addresses = {(host, port) for host, port in listening() if port in own | private | {live.port}}
-    assert {port for _, port in addresses} == own | private | {live.port}
+    private = {port for path in _haproxy_files(live) for port in _bound(path.read_text())}
+    assert len(private) == 3  # the door, statistics, metrics
+    addresses = {(host, port) for host, port in listening() if port in own | private}
+    assert {port for _, port in addresses} == own | private
     assert {host for host, _ in addresses} == {"127.0.0.1"}
+
+
+def _haproxy_files(live: LiveCluster) -> list[Path]:
+    return list(Path(str(live.cluster.temp_dir)).glob("h/*/cfg"))
+
+
+def _bound(config: str) -> list[int]:
+    return [int(line.rpartition(":")[2]) for line in config.splitlines() if line.strip().startswith("bind ")]

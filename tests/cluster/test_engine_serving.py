@@ -54,7 +54,7 @@ def test_embeddings_come_from_the_pooling_runner(live: LiveCluster) -> None:
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "unary"])
 def test_closing_the_connection_frees_the_engine(live: LiveCluster, stream: bool) -> None:
-    body = chat("count", stream=stream, max_tokens=960, min_tokens=960, ignore_eos=True, n=4)
+    body = chat("count", stream=stream, max_tokens=960, min_tokens=960, ignore_eos=True, n=8)
     connection = _post(live.engine_url("abacus-small"), body, live.token)
     wait_for(lambda: live.state("abacus-small")["running"] > 0, what="the request to run")
     connection.close()

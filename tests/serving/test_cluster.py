@@ -1,5 +1,6 @@
 """What is remembered of a cluster, and that a start that cannot work leaves nothing behind."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.cluster import Cluster, load_cluster, save_cluster, start_cluster
+from serving.cluster import Cluster, join_cluster, load_cluster, save_cluster, start_cluster
 from serving.home import Home
 from serving.ray_head import ClusterError, RayHead, free_port
 
@@ -84,3 +85,9 @@ def test_a_ray_that_does_not_start_leaves_only_its_log(tmp_path: Path) -> None:
         start_cluster(home, {"PATH": "", "RAY_START_HOOK": "no.such:hook"})
     assert not home.cluster.exists()
     assert home.ray_log.exists()
+
+
+def test_a_ray_that_does_not_answer_cannot_be_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.ray_probe.PROBE_S", 3.0)
+    with pytest.raises(ClusterError, match=r"did not answer|cannot be asked"):
+        join_cluster(f"127.0.0.1:{free_port()}", os.environ)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.ray_environment import LONGEST_SOCKET_FOLDER, PrivatePorts, serve_environment
+from serving.ray_environment import LONGEST_SOCKET_FOLDER, serve_environment
 
 HOME = Path("/h/.millrace")
 
@@ -38,7 +38,7 @@ def test_two_homes_share_no_path() -> None:
 
 
 def test_every_haproxy_path_serve_knows_is_ours() -> None:
-    elsewhere = set(re.findall(r'"(RAY_SERVE_HAPROXY_\w+)", "/tmp', serve_source("constants.py")))
+    elsewhere = set(re.findall(r'"(RAY_SERVE_HAPROXY_\w+)", "/', serve_source("constants.py")))
     assert elsewhere
     assert elsewhere <= set(serve_environment(HOME))
 
@@ -48,14 +48,6 @@ def test_a_folder_too_long_for_sockets_is_refused() -> None:
         serve_environment(Path("/h") / ("x" * LONGEST_SOCKET_FOLDER))
     short = serve_environment(Path("/h") / ("x" * LONGEST_SOCKET_FOLDER), sockets=Path("/s"))
     assert short["RAY_SERVE_HAPROXY_SOCKET_PATH"] == "/s/sock"
-
-
-def test_private_ports_are_left_alone_or_all_set() -> None:
-    assert "RAY_SERVE_HAPROXY_STATS_PORT" not in serve_environment(HOME)
-    given = serve_environment(HOME, ports=PrivatePorts(1, 2, 3))
-    assert given["RAY_SERVE_HAPROXY_STATS_PORT"] == "1"
-    assert given["RAY_SERVE_HAPROXY_METRICS_PORT"] == "2"
-    assert given["RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"] == "3"
 
 
 def test_the_wrapper_is_executable_and_the_binary_exists() -> None:

@@ -61,7 +61,9 @@ def test_only_a_replica_is_killed() -> None:
 
 
 def test_a_replica_is_killed_at_once() -> None:
-    titled = [sys.executable, "-c", "import time; time.sleep(600)", "ray::ServeReplica:engine-x:Engine"]
-    with subprocess.Popen(titled) as process:
+    titled = [sys.executable, "-c", "print('up', flush=True); input()", "ray::ServeReplica:engine-x:Engine"]
+    with subprocess.Popen(titled, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
         kill_replica(process.pid)
         assert process.wait(20) == -9
