@@ -83,3 +83,7 @@ bench-relay: $(READY) ## The gateway next to a bare relay, in one run
 .PHONY: bench-scoring
 bench-scoring: $(READY) ## How long scoring a prompt takes
 	$(BIN)/python -m benchmarks.scoring
+
+.PHONY: bench-recovery
+bench-recovery: $(READY) ## A repeated prefix, clients that leave, a killed replica: real cluster, about 3 minutes
+	$(BIN)/python -m benchmarks.recovery

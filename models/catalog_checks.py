@@ -12,7 +12,12 @@ from models.spec import EMBED_TIER, FEATURES, OPERATIONS
 from models.wire import did_you_mean, nearest, shown
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-RESERVED_NAMES = frozenset({"auto"})
+RESERVED_NAMES: Mapping[str, str] = {
+    "auto": "it asks Millrace to choose the model",
+    "ladder": "it is the name of the policy behind `auto`",
+    "gateway": "tables and reports call the gateway so",
+}
+"""Names no model may have, and why."""
 GENERATING = frozenset({"chat", "completions", "responses", "messages"})
 EMBEDDING = frozenset({"embeddings", "rerank", "score"})
 
@@ -47,7 +52,7 @@ def _names(model: WireModel, at: Location) -> Iterator[Problem]:
         rule = "must be 1 to 63 letters, digits, '.', '_' or '-', the first a letter or digit"
         yield Problem((*at, "name"), f"{rule}, got {shown(model.name)}")
     elif model.name in RESERVED_NAMES:
-        yield Problem((*at, "name"), f"'{model.name}' is taken: it asks Millrace to choose the model")
+        yield Problem((*at, "name"), f"'{model.name}' is taken: {RESERVED_NAMES[model.name]}")
 
 
 def _capabilities(model: WireModel, at: Location) -> Iterator[Problem]:

@@ -113,10 +113,6 @@ class Catalog:
     ladder: Sequence[str]
     models: Mapping[str, ModelSpec]
 
-    def of_tier(self, tier: str) -> list[ModelSpec]:
-        """Models of one tier, in catalogue order."""
-        return [m for m in self.models.values() if m.tier == tier]
-
     @property
     def engines(self) -> list[ModelSpec]:
         """The models we host ourselves, in catalogue order."""

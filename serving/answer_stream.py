@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from serving.direct_http import opened
 from serving.ray_head import ClusterError
 
 COST_COMMENT = ": x-millrace-cost-usd="
@@ -32,8 +33,10 @@ class StreamedAnswer:
         return self.done and bool(self.finish) and not self.error
 
     def parts(self, lines: Iterable[bytes]) -> Iterator[str]:
-        """The text, part by part, from the lines of the stream."""
+        """The text, part by part, from the lines of the stream. A line without its end was cut and says nothing."""
         for raw in lines:
+            if not raw.endswith(b"\n"):
+                return
             line = raw.decode().rstrip("\r\n")
             if line.startswith(COST_COMMENT):
                 self.cost_usd = line.removeprefix(COST_COMMENT)
@@ -62,7 +65,7 @@ def stream_chat(
         headers={"authorization": f"Bearer {key}", "content-type": "application/json"},
     )
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout_s) as response:
+        with opened(request, timeout_s=timeout_s) as response:
             answer.headers = {name.lower(): value for name, value in response.headers.items()}
             yield from answer.parts(response)
     except urllib.error.HTTPError as error:

@@ -4,13 +4,15 @@ Knows processes, Ray's addresses and tokens; nothing of models. Invariant: `stop
 a cluster that was joined, it removes the applications and leaves Ray running.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +32,8 @@ DRAIN_S = 120.0
 """How long Serve may take to drain and remove everything."""
 GRACE_S = 20.0
 """How long Ray's own processes may take to end after that."""
+PATIENCE_S = 30.0
+"""How long a joined Ray may take to say that it is there: a busy one must not be given up for being slow."""
 
 NEEDED: Mapping[str, str] = {"RAY_SERVE_ENABLE_HA_PROXY": "1"}
 """What a Ray to be joined must have been started with: without it engines have no ports of their own."""
@@ -59,7 +63,7 @@ class Cluster:
 
     def alive(self) -> bool:
         """Does it still run?"""
-        return self.head.alive() if self.head else self.api.answers()
+        return self.head.alive() if self.head else self.api.answers(timeout_s=PATIENCE_S)
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """`base` with what a process needs to speak to this cluster's Ray."""
@@ -106,7 +110,7 @@ def start_cluster(home: Home, env: Mapping[str, str]) -> Cluster:
         address = _wait_for_ray(cluster, temp_dir / "ray_current_cluster", home.ray_log)
     except BaseException:
         cluster.kill()
-        forget_cluster(home)
+        forget_cluster(home, cluster)
         raise
     return replace(cluster, gcs_address=address)
 
@@ -133,22 +137,40 @@ def save_cluster(home: Home, cluster: Cluster) -> None:
 
 def load_cluster(home: Home) -> Cluster | None:
     """The cluster this home started or joined, if it still runs; else None, and what was remembered is forgotten."""
-    try:
-        cluster = msgspec.json.decode(home.cluster.read_bytes(), type=Cluster, dec_hook=lambda kind, text: kind(text))
-    except FileNotFoundError:
-        return None
-    except msgspec.DecodeError as error:
-        raise ClusterError(f"{home.cluster}: not what `millrace up` wrote ({error}); remove it") from error
-    if cluster.alive():
+    cluster = _remembered(home)
+    if cluster is None or cluster.alive():
         return cluster
     cluster.kill()
-    forget_cluster(home)
+    forget_cluster(home, cluster)
     return None
 
 
-def forget_cluster(home: Home) -> None:
-    """Nothing of ours runs any more."""
-    home.cluster.unlink(missing_ok=True)
+def forget_cluster(home: Home, cluster: Cluster) -> None:
+    """Nothing of `cluster` runs any more. What is remembered of one started since then stays."""
+    remembered = _remembered(home)
+    if remembered is not None and remembered.dashboard_url == cluster.dashboard_url:
+        home.cluster.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_one(home: Home) -> Iterator[None]:
+    """The right to start a cluster for `home`. Raises `ClusterError` while another process has it."""
+    home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(home.lock, "w", opener=_private) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ClusterError(f"another `millrace up` is starting the cluster of {home.path}") from error
+        yield
+
+
+def _remembered(home: Home) -> Cluster | None:
+    try:
+        return msgspec.json.decode(home.cluster.read_bytes(), type=Cluster, dec_hook=lambda kind, text: kind(text))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise ClusterError(f"{home.cluster}: not what `millrace up` wrote ({error}); remove it") from error
 
 
 def _drain(api: ServeApi) -> None:
@@ -179,11 +201,15 @@ def _ray_token(path: Path) -> Path:
     """The file of Ray's own token: who holds it may run code on the cluster. Made on first use, mode 0600."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        with open(path, "x", opener=lambda name, flags: os.open(name, flags, mode=0o600)) as file:
+        with open(path, "x", opener=_private) as file:
             file.write(secrets.token_hex(32))
     except FileExistsError:
         pass
     return path
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, mode=0o600)
 
 
 def _token_at_hand(env: Mapping[str, str]) -> Path | None:

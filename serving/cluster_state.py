@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from serving.engine_failure import reason_in
-from serving.serve_config import GATEWAY
+from serving.serve_config import GATEWAY, engine_application
 
-ENGINE_PREFIX = "engine-"
-"""An engine's application is named after its model: `engine-<model>`."""
+ENGINE_PREFIX = engine_application("")
 
 EngineStates: TypeAlias = Mapping[str, Mapping[str, Any]]
 """`GET /engine/state` of every reachable engine replica, by Serve's replica id."""

@@ -37,6 +37,7 @@ from serving.http_upstream import open_session
 from serving.keys import KeyRing, Tenant
 from serving.pipeline import Pipeline, Steps
 from serving.readiness import Readiness
+from serving.replica_http import ReplicaHttp
 from serving.replicas import ReplicaSource
 from serving.settings import Settings
 from serving.telemetry import GatewayTelemetry, json_log
@@ -63,9 +64,10 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
     ring = _key_ring(settings)
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session())
+        http = await stack.enter_async_context(ReplicaHttp())
         admission = InFlightLimit(settings.max_in_flight)
         telemetry = GatewayTelemetry(json_log(settings.log_level), lambda: admission.in_flight)
-        upstreams = build_upstreams(catalog, around, session, telemetry)
+        upstreams = build_upstreams(catalog, around, session, http, telemetry)
         readiness = Readiness(list(catalog.models.values()), upstreams, catalog.ladder)
         await _keep_running(stack, readiness.run(settings.probe_interval_s))
         if ring is not None:
@@ -103,7 +105,11 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
 
 
 def build_upstreams(
-    catalog: Catalog, around: Surroundings, session: aiohttp.ClientSession, telemetry: GatewayTelemetry
+    catalog: Catalog,
+    around: Surroundings,
+    session: aiohttp.ClientSession,
+    http: ReplicaHttp,
+    telemetry: GatewayTelemetry,
 ) -> dict[str, EngineUpstream | HostedUpstream]:
     """An upstream for every model. Raises `ConfigError` naming every hosted key that is missing."""
     problems = check_secrets(catalog, around.env)
@@ -119,7 +125,7 @@ def build_upstreams(
                 spec,
                 source=around.replicas(spec),
                 picker=LeastOutstanding(),
-                session=session,
+                http=http,
                 token=around.internal_token,
                 clock=time.monotonic,
                 chosen=telemetry.chosen,

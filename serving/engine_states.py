@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from serving.cluster_state import EngineStates
+from serving.direct_http import opened
 from serving.internal_token import metrics_token
 
 TIMEOUT_S = 3.0
@@ -34,9 +35,9 @@ def _by_replica(states: Iterable[Any]) -> EngineStates:
 
 def _get(url: str, token: str) -> Any:
     """The JSON at `url`, None when there is none to be had."""
-    request = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"})
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=TIMEOUT_S) as answer:
+        request = urllib.request.Request(url, headers={"authorization": f"Bearer {token}"})
+        with opened(request, timeout_s=TIMEOUT_S) as answer:
             return json.load(answer)
     except (OSError, ValueError):
         return None

@@ -5,19 +5,48 @@ replica that refuses the connection is passed over for a moment and the next one
 """
 
 from collections import defaultdict
-from collections.abc import Callable
-
-import aiohttp
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from models.spec import ModelSpec
 from routing.picker import Replica, ReplicaPicker
 from serving.errors import UpstreamFailed, UpstreamRefused
-from serving.http_upstream import HttpResponse, SocketTimeouts, exchange
+from serving.http_upstream import read_whole
+from serving.replica_http import Exchange, ReplicaHttp
 from serving.replicas import ReplicaSource
 from serving.upstream import UpstreamRequest
 
 PASSED_OVER_S = 2.0
 """How long a replica that failed is avoided while another one is live, seconds."""
+
+
+class ReplicaResponse:
+    """An answer of a replica whose head has arrived. See `serving.upstream.UpstreamResponse`."""
+
+    __slots__ = ("_body", "_exchange", "_release", "concurrency", "headers", "replica", "status")
+
+    def __init__(self, exchange: Exchange, replica: str, concurrency: int, release: Callable[[], None]) -> None:
+        self._exchange: Exchange | None = exchange
+        self._release = release
+        self.status = exchange.status
+        self.headers: Mapping[str, str] = exchange.headers
+        self._body = exchange.body()
+        self.replica = replica
+        self.concurrency = concurrency
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        return self._body
+
+    async def read(self) -> bytes:
+        """The whole body. Raises `UpstreamFailed`."""
+        return await read_whole(self.chunks(), self.replica)
+
+    async def close(self) -> None:
+        """Give the connection back, or cut it if the body is unfinished. Idempotent."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:  # by now the connection may be carrying somebody else's exchange
+            exchange.close()
+            self._release()
 
 
 class EngineUpstream:
@@ -29,7 +58,7 @@ class EngineUpstream:
         *,
         source: ReplicaSource,
         picker: ReplicaPicker,
-        session: aiohttp.ClientSession,
+        http: ReplicaHttp,
         token: str,
         clock: Callable[[], float],
         chosen: Callable[[str, str], None] = lambda model, replica: None,
@@ -37,9 +66,8 @@ class EngineUpstream:
         self._spec = spec
         self._source = source
         self._picker = picker
-        self._session = session
+        self._http = http
         self._headers = {"authorization": f"Bearer {token}"}
-        self._timeouts = SocketTimeouts.of(spec.timeouts)
         self._clock = clock
         self._chosen = chosen
         self._outstanding: defaultdict[str, int] = defaultdict(int)
@@ -49,7 +77,7 @@ class EngineUpstream:
         """The replicas Serve knows of, whether or not they answer."""
         return list(self._source.replicas())
 
-    async def send(self, request: UpstreamRequest) -> HttpResponse:
+    async def send(self, request: UpstreamRequest) -> ReplicaResponse:
         """Send to the picked replica; on a refused connection to the next one. Raises `UpstreamFailed`."""
         untried = self.live()
         refused: UpstreamRefused | None = None
@@ -62,28 +90,21 @@ class EngineUpstream:
                 untried.remove(replica)
         raise refused or UpstreamRefused(f"model {self._spec.name} has no live replica")
 
-    async def send_to(self, replica: Replica, request: UpstreamRequest) -> HttpResponse:
+    async def send_to(self, replica: Replica, request: UpstreamRequest) -> ReplicaResponse:
         """Send to this very replica: what readiness probes use. Raises `UpstreamFailed`."""
         self._chosen(self._spec.name, replica.id)
         self._outstanding[replica.id] += 1
         concurrency = self._outstanding[replica.id]
         try:
-            response = await exchange(
-                self._session,
-                replica.url + request.path,
-                request,
-                headers=self._headers,
-                replica=replica.id,
-                timeouts=self._timeouts,
+            exchange = await self._http.post(
+                replica.url, request, headers=self._headers, replica=replica.id, timeouts=self._spec.timeouts
             )
         except BaseException as error:  # cancellation too: the count must not leak
             if isinstance(error, UpstreamFailed):
                 self._failed_at[replica.id] = self._clock()
             self._release(replica.id)
             raise
-        return HttpResponse(
-            response, replica=replica.id, concurrency=concurrency, on_close=lambda: self._release(replica.id)
-        )
+        return ReplicaResponse(exchange, replica.id, concurrency, lambda: self._release(replica.id))
 
     def _preferred(self, replicas: list[Replica]) -> list[Replica]:
         if not self._failed_at:

@@ -29,6 +29,11 @@ class Home:
         return self.path / "cluster.json"
 
     @property
+    def lock(self) -> Path:
+        """Locked by whoever is starting a cluster for this home."""
+        return self.path / "lock"
+
+    @property
     def ray_log(self) -> Path:
         """Output of the Ray head process."""
         return self.path / "ray.log"

@@ -1,10 +1,10 @@
-"""One HTTP exchange with an upstream over a shared aiohttp session: the transport under engines and hosted APIs.
+"""One HTTP exchange over a shared aiohttp session: the transport under hosted APIs.
 
 Knows nothing of replicas, keys or retries. Every aiohttp or socket error leaves here as an `UpstreamFailed`. Closing
 a response whose body is unfinished cuts the connection, and that is what cancels the work upstream.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -53,22 +53,14 @@ def open_session() -> aiohttp.ClientSession:
 class HttpResponse:
     """A response whose head has arrived. See `serving.upstream.UpstreamResponse`."""
 
-    __slots__ = ("_on_close", "_response", "concurrency", "headers", "replica", "status")
+    __slots__ = ("_response", "concurrency", "headers", "replica", "status")
 
-    def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        *,
-        replica: str,
-        concurrency: int = 1,
-        on_close: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, *, replica: str) -> None:
         self._response = response
-        self._on_close = on_close
         self.status = response.status
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
         self.replica = replica
-        self.concurrency = concurrency
+        self.concurrency = 1
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives from the socket."""
@@ -78,20 +70,22 @@ class HttpResponse:
 
     async def read(self) -> bytes:
         """The whole body. Raises `UpstreamInvalid` for one over `MAX_ANSWER_BYTES`."""
-        parts, size = [], 0
-        async for chunk in self.chunks():
-            parts.append(chunk)
-            size += len(chunk)
-            if size > MAX_ANSWER_BYTES:
-                raise UpstreamInvalid(f"{self.replica} answered with more than {MAX_ANSWER_BYTES} bytes")
-        return b"".join(parts)
+        return await read_whole(self.chunks(), self.replica)
 
     async def close(self) -> None:
         """Cut the connection if the body is unfinished, else give it back to the pool. Idempotent."""
         self._response.close()
-        on_close, self._on_close = self._on_close, None
-        if on_close is not None:
-            on_close()
+
+
+async def read_whole(chunks: AsyncIterator[bytes], replica: str) -> bytes:
+    """All of `chunks`. Raises `UpstreamInvalid` when they are over `MAX_ANSWER_BYTES`."""
+    parts, size = [], 0
+    async for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise UpstreamInvalid(f"{replica} answered with more than {MAX_ANSWER_BYTES} bytes")
+    return b"".join(parts)
 
 
 async def exchange(

@@ -124,7 +124,7 @@ def read_keys(path: Path) -> KeyFile:
     """The content of a key file. Raises ConfigError naming the file and what to do."""
     try:
         content = msgspec.json.decode(path.read_bytes(), type=KeyFile)
-        bytes.fromhex(content.pepper)
+        _digest(bytes.fromhex(content.pepper), "")
         for key in content.keys:
             bytes.fromhex(key.digest)
     except OSError as error:

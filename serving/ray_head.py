@@ -61,7 +61,7 @@ class RayHead:
 def start_head(*, temp_dir: Path, dashboard_port: int, environment: Mapping[str, str], log: Path) -> RayHead:
     """Start Ray on this machine; returns at once. `temp_dir` must be short: Ray puts sockets in it.
 
-    Dashboard and client port listen on the loopback interface only or need Ray's token (docs/ports.md).
+    Dashboard and client port listen on the loopback interface only or need Ray's token (docs/network.md).
     """
     command = _command(temp_dir, dashboard_port)
     pid = os.posix_spawn(command[0], command, dict(environment), file_actions=_output_to(log), setsid=True)

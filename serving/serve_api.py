@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from serving.direct_http import opened
 from serving.ray_head import ClusterError
 
 Details: TypeAlias = dict[str, Any]
@@ -29,10 +30,10 @@ class ServeApi:
         if token is not None:
             self._headers["authorization"] = f"Bearer {token}"
 
-    def answers(self) -> bool:
-        """Is this dashboard up, and does it accept our token?"""
+    def answers(self, *, timeout_s: float = 2.0) -> bool:
+        """Is this dashboard up, and does it accept our token? False at once when nothing listens."""
         try:
-            self._call("GET", "/api/ray/version", timeout_s=2.0)
+            self._call("GET", "/api/ray/version", timeout_s=timeout_s)
         except ClusterError:
             return False
         return True
@@ -53,16 +54,12 @@ class ServeApi:
     def _call(self, method: str, path: str, body: bytes | None = None, *, timeout_s: float) -> bytes:
         request = urllib.request.Request(self.url + path, data=body, headers=self._headers, method=method)
         try:
-            with urllib.request.build_opener(_NO_PROXY).open(request, timeout=timeout_s) as response:
-                content: bytes = response.read()
-                return content
+            with opened(request, timeout_s=timeout_s) as response:
+                return response.read()
         except urllib.error.HTTPError as error:
             raise ClusterError(f"Ray at {self.url} refused ({error.code}): {_reason(error)}") from error
         except OSError as error:
             raise ClusterError(f"Ray at {self.url} cannot be reached: {error}") from error
-
-
-_NO_PROXY = urllib.request.ProxyHandler({})
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

@@ -7,12 +7,12 @@ gives up starting does not stop the others; the wait ends once every application
 import json
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from serving.board import Board
 from serving.cluster_state import AppState
+from serving.direct_http import opened
 from serving.ray_head import ClusterError
 
 POLL_S = 0.5
@@ -65,9 +65,11 @@ def wait_until_ready(
 
 
 def missing_tiers(url: str) -> list[str]:
-    """What `/ready` of the gateway at `url` misses, a line each; empty when ready."""
+    """What `/ready` of the gateway at `url` misses, a line each; none when ready. No `url`: nothing is deployed yet."""
+    if not url:
+        return ["nothing is deployed yet"]
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}/ready", timeout=5) as answer:
+        with opened(f"{url}/ready", timeout_s=5) as answer:
             body = answer.read()
     except urllib.error.HTTPError as error:
         body = error.read()

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from serving.board import board_on
-from serving.cluster import Cluster, forget_cluster, join_cluster, load_cluster, save_cluster, start_cluster
+from serving.cluster import Cluster, forget_cluster, join_cluster, load_cluster, only_one, save_cluster, start_cluster
 from serving.cluster_state import AppState, app_states
 from serving.commands.surroundings import HomeOption, environment
 from serving.default_key import DefaultKey, ensure_key
@@ -45,12 +45,13 @@ def up(
     """Start the cluster and wait until every tier answers. Ctrl-C drains and stops all that was started."""
     env = environment(home)
     plan = read_plan(config, env, port=port)
-    running = load_cluster(plan.home)
-    _check_place(plan, running)
-    key = ensure_key(plan.home) if plan.needs_key else None
-    _stop_on_signals()
     console = Console()
-    cluster = running or _start_or_join(plan, address, env, console)
+    with only_one(plan.home):
+        running = load_cluster(plan.home)
+        _check_place(plan, running)
+        key = ensure_key(plan.home) if plan.needs_key else None
+        _stop_on_signals()
+        cluster = running or _start_or_join(plan, address, env, console)
     keep = running is not None
     problems: Sequence[str] = ["interrupted"]
     try:
@@ -81,7 +82,7 @@ def stop_all(home: Home, cluster: Cluster, console: Console) -> None:
         cluster.stop()
     except KeyboardInterrupt:
         cluster.kill()
-    forget_cluster(home)
+    forget_cluster(home, cluster)
     console.print("Stopped." if cluster.head else "The applications are removed; Ray was running before and still is.")
 
 

@@ -197,7 +197,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
 
 def test_a_ray_that_was_joined_keeps_running(place: Place) -> None:
     theirs = start_cluster(place.home, place.environment)
-    forget_cluster(place.home)  # from here on it is somebody else's
+    forget_cluster(place.home, theirs)  # from here on it is somebody else's
     try:
         environment = {**theirs.environment(place.environment), "RAY_ADDRESS": theirs.gcs_address}
         joining = Place(place.folder, environment, place.port)

@@ -22,6 +22,7 @@ import pytest
 
 from models.spec import HostedSpec, ModelSpec, Price, Timeouts
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from serving.replica_http import ReplicaHttp
 from serving.upstream import Upstream, UpstreamRequest
 from tests.doubles import stand_in_wire as wire
 from tests.doubles.certificate import self_signed
@@ -72,7 +73,7 @@ def hosted_rig(stand_in: StandInProcess) -> AbstractAsyncContextManager[Rig]:
     """`HostedUpstream` against the stand-in."""
     hosted = pytest.importorskip("serving.hosted")
 
-    def build(session: aiohttp.ClientSession, url: str) -> Upstream:
+    def build(session: aiohttp.ClientSession, http: ReplicaHttp, url: str) -> Upstream:
         spec = model(HostedSpec(base_url=f"{url}/v1", model="stand-in-1", stand_in=True))
         upstream: Upstream = hosted.HostedUpstream(spec, spec.hosted, key=KEY, session=session, clock=time.time)
         return upstream
@@ -87,12 +88,12 @@ def engine_rig(stand_in: StandInProcess) -> AbstractAsyncContextManager[Rig]:
     from serving.engine_upstream import EngineUpstream
     from serving.replicas import StaticReplicas
 
-    def build(session: aiohttp.ClientSession, url: str) -> Upstream:
+    def build(session: aiohttp.ClientSession, http: ReplicaHttp, url: str) -> Upstream:
         return EngineUpstream(
             model(None),
             source=StaticReplicas([url]),
             picker=LeastOutstanding(),
-            session=session,
+            http=http,
             token=KEY,
             clock=time.monotonic,
         )
@@ -102,16 +103,16 @@ def engine_rig(stand_in: StandInProcess) -> AbstractAsyncContextManager[Rig]:
 
 @asynccontextmanager
 async def http_rig(
-    stand_in: StandInProcess, build: Callable[[aiohttp.ClientSession, str], Upstream]
+    stand_in: StandInProcess, build: Callable[[aiohttp.ClientSession, ReplicaHttp, str], Upstream]
 ) -> AsyncIterator[Rig]:
     """Any implementation over HTTP, built from a session and the far end's address."""
     transport = importlib.import_module("serving.http_upstream")
     stand_in.reset()
-    async with transport.open_session() as session:
+    async with transport.open_session() as session, ReplicaHttp() as http:
         with free_port() as port:
             yield Rig(
-                upstream=build(session, stand_in.url),
-                unreachable=build(session, f"http://127.0.0.1:{port}"),
+                upstream=build(session, http, stand_in.url),
+                unreachable=build(session, http, f"http://127.0.0.1:{port}"),
                 script=lambda script: stand_in.script(default=asdict(script)),
                 state=stand_in.state,
             )

@@ -1,3 +1,5 @@
+"""The catalogue: what a good one becomes, and that every mistake in a bad one is named with its place."""
+
 from pathlib import Path
 
 import pytest
@@ -128,6 +130,8 @@ def test_a_model_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     [
         pytest.param("name: one", "nme: one", "did you mean 'name'?", id="unknown key"),
         pytest.param("name: one", "name: auto", "'auto' is taken", id="reserved name"),
+        pytest.param("name: one", "name: ladder", "'ladder' is taken", id="name of the policy"),
+        pytest.param("name: one", "name: gateway", "'gateway' is taken", id="name of the gateway"),
         pytest.param("name: one", "name: a/b", "must be 1 to 63 letters", id="name that fits no URL"),
         pytest.param("tier: small", "tier: smal", "did you mean 'small'?", id="tier off the ladder"),
         pytest.param("tier: small", "tier: small\n    task: embd", "must be 'generate' or 'embed'", id="unknown task"),
@@ -270,7 +274,8 @@ def test_embedding_models_stand_outside_the_ladder(tmp_path: Path) -> None:
 
     assert "task 'embed' and tier 'small' do not fit" in wrong_tier
     assert "'embed' stands outside the ladder" in on_ladder
-    assert load_catalog(written(tmp_path, GOOD + entry.replace("small", "embed"))).of_tier("embed")
+    models = load_catalog(written(tmp_path, GOOD + entry.replace("small", "embed"))).models
+    assert "embed" in {model.tier for model in models.values()}
 
 
 def test_a_model_is_either_ours_or_hosted(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""Reading YAML: the same data as any reader gives, with the line of every key, and every mistake noted."""
+
 from pathlib import Path
 
 import pytest

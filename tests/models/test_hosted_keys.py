@@ -1,3 +1,5 @@
+"""Keys of hosted APIs: found where the catalogue says, named when missing, never shown."""
+
 from pathlib import Path
 
 import pytest

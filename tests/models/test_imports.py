@@ -1,3 +1,5 @@
+"""`models` and `routing` can be imported without Ray, torch or vLLM."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -34,6 +34,12 @@ def test_an_answer_that_lacks_its_end_was_cut_short(missing: int) -> None:
     assert not read(WHOLE[:missing] + WHOLE[missing + 1 :])[1].complete
 
 
+def test_a_line_that_was_cut_is_no_answer() -> None:
+    answer = StreamedAnswer()
+    assert "".join(answer.parts([frame("4").encode() + b"\n", b'data: {"choices": [{"del'])) == "4"
+    assert not answer.complete
+
+
 def test_an_error_frame_is_no_answer() -> None:
     _, answer = read([frame("4"), 'data: {"error": {"message": "the replica died", "code": "x"}}', "data: [DONE]"])
     assert not answer.complete

@@ -9,9 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from serving.cluster import Cluster, join_cluster, load_cluster, save_cluster, start_cluster
+from serving.cluster import (
+    PATIENCE_S,
+    Cluster,
+    forget_cluster,
+    join_cluster,
+    load_cluster,
+    only_one,
+    save_cluster,
+    start_cluster,
+)
 from serving.home import Home
 from serving.ray_head import ClusterError, RayHead, free_port
+from serving.serve_api import ServeApi
 
 
 @pytest.fixture
@@ -50,13 +60,46 @@ def test_a_joined_cluster_that_no_longer_answers_is_forgotten(tmp_path: Path) ->
     assert not home.cluster.exists()
 
 
+def test_a_cluster_started_since_is_not_forgotten_for_one_that_ended(tmp_path: Path, head: RayHead) -> None:
+    home = Home(tmp_path)
+    ended, running = Cluster("http://127.0.0.1:1", "", None), Cluster("http://127.0.0.1:2", "", None, head)
+    save_cluster(home, running)
+    forget_cluster(home, ended)
+    assert load_cluster(home) == running
+    forget_cluster(home, running)
+    assert not home.cluster.exists()
+
+
+def test_only_one_process_starts_a_cluster(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    with only_one(home), pytest.raises(ClusterError, match="another `millrace up`"), only_one(home):
+        pass
+    with only_one(home):
+        assert stat.S_IMODE(home.lock.stat().st_mode) == 0o600
+
+
+def test_a_joined_cluster_that_is_slow_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def slow(api: ServeApi, *, timeout_s: float = 2.0) -> bool:
+        asked.append(timeout_s)
+        return timeout_s >= PATIENCE_S
+
+    monkeypatch.setattr(ServeApi, "answers", slow)
+    home = Home(tmp_path)
+    save_cluster(home, Cluster("http://127.0.0.1:1", "10.0.0.1:6379", None))
+    assert load_cluster(home) is not None
+    assert asked == [PATIENCE_S]
+
+
 def test_nothing_remembered(tmp_path: Path) -> None:
     assert load_cluster(Home(tmp_path)) is None
 
 
-def test_a_broken_record_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("record", [b"{", b"\xff", b'{"dashboard_url": 1}'], ids=["cut", "binary", "another shape"])
+def test_a_broken_record_says_what_to_do(tmp_path: Path, record: bytes) -> None:
     home = Home(tmp_path)
-    home.cluster.write_text("{")
+    home.cluster.write_bytes(record)
     with pytest.raises(ClusterError, match="remove it"):
         load_cluster(home)
 

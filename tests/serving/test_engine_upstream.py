@@ -3,18 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 
-import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.picker import LeastOutstanding, Replica
-from serving.engine_upstream import PASSED_OVER_S, EngineUpstream
-from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamRefused
-from serving.http_upstream import HttpResponse
+from serving.engine_upstream import PASSED_OVER_S, EngineUpstream, ReplicaResponse
+from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from serving.replicas import StaticReplicas
 from serving.upstream import UpstreamRequest
-from tests.serving.fake_session import FakeClientResponse, FakeSession, unreachable
+from tests.serving.fake_replicas import FakeReplicas
 from tests.serving.world import Ticks, engine_spec
 
 REQUEST = UpstreamRequest("/v1/x", b"{}", "req-1")
@@ -27,18 +25,18 @@ class Rig:
         self.failing: dict[str, Exception] = {}
         self.clock = Ticks()
         self.chosen: list[tuple[str, str]] = []
-        self.session = FakeSession(lambda url: self.failing.get(url[7], FakeClientResponse()))
+        self.http = FakeReplicas(lambda url: self.failing.get(url[7]))
         self.upstream = EngineUpstream(
             engine_spec("small"),
             source=StaticReplicas([f"http://{name}" for name in names]),
             picker=LeastOutstanding(),
-            session=self.session.as_session(),
+            http=self.http.as_http(),
             token="secret",
             clock=self.clock,
             chosen=lambda model, replica: self.chosen.append((model, replica)),
         )
 
-    async def send(self) -> HttpResponse:
+    async def send(self) -> ReplicaResponse:
         return await self.upstream.send(REQUEST)
 
     @property
@@ -49,8 +47,8 @@ class Rig:
 async def test_the_internal_token_is_sent_to_the_replica_itself() -> None:
     rig = Rig("a")
     response = await rig.send()
-    assert rig.session.urls == ["http://a/v1/x"]
-    assert rig.session.posted[0][1]["headers"]["authorization"] == "Bearer secret"
+    assert rig.http.urls == ["http://a/v1/x"]
+    assert rig.http.posted[0][1]["authorization"] == "Bearer secret"
     assert (response.replica, response.concurrency) == ("a", 1)
     assert rig.chosen == [("small", "a")]
 
@@ -69,43 +67,43 @@ async def test_the_replica_with_the_least_in_flight_is_asked() -> None:
 
 async def test_a_replica_that_refuses_is_replaced_by_the_next() -> None:
     rig = Rig("a", "b")
-    rig.failing["a"] = rig.failing["b"] = unreachable()
+    rig.failing["a"] = rig.failing["b"] = UpstreamRefused("nobody listens")
     with pytest.raises(UpstreamRefused):
         await rig.send()
-    assert sorted(rig.session.urls) == ["http://a/v1/x", "http://b/v1/x"]
+    assert sorted(rig.http.urls) == ["http://a/v1/x", "http://b/v1/x"]
     del rig.failing["b"]
     assert (await rig.send()).replica == "b"
 
 
 async def test_a_replica_that_broke_after_taking_the_request_is_not_replaced() -> None:
     rig = Rig("a", "b")
-    rig.failing["a"] = rig.failing["b"] = aiohttp.ServerDisconnectedError()
+    rig.failing["a"] = rig.failing["b"] = UpstreamDisconnected("cut")
     with pytest.raises(UpstreamDisconnected):
         await rig.send()
-    assert len(rig.session.urls) == 1
+    assert len(rig.http.urls) == 1
 
 
 async def test_a_failed_replica_is_passed_over_for_a_moment() -> None:
     rig = Rig("a", "b")
-    rig.failing["a"] = unreachable()
+    rig.failing["a"] = UpstreamRefused("nobody listens")
     for _ in range(2):
         await (await rig.send()).close()
     assert "a" in rig.upstream._failed_at
     rig.failing.clear()
-    rig.session.posted.clear()
+    rig.http.posted.clear()
     for _ in range(4):
         await (await rig.send()).close()
-    assert set(rig.session.urls) == {"http://b/v1/x"}
+    assert set(rig.http.urls) == {"http://b/v1/x"}
     rig.clock.now += PASSED_OVER_S
-    rig.session.posted.clear()
+    rig.http.posted.clear()
     for _ in range(4):
         await (await rig.send()).close()
-    assert set(rig.session.urls) == {"http://a/v1/x", "http://b/v1/x"}
+    assert set(rig.http.urls) == {"http://a/v1/x", "http://b/v1/x"}
 
 
 async def test_when_all_have_failed_they_are_asked_again() -> None:
     rig = Rig("a")
-    rig.failing["a"] = unreachable()
+    rig.failing["a"] = UpstreamRefused("nobody listens")
     with pytest.raises(UpstreamRefused):
         await rig.send()
     rig.failing.clear()
@@ -121,12 +119,12 @@ async def test_a_probe_goes_to_the_replica_it_names() -> None:
     rig = Rig("a", "b")
     for _ in range(3):
         await (await rig.upstream.send_to(Replica("b", "http://b"), REQUEST)).close()
-    assert rig.session.urls == ["http://b/v1/x"] * 3
+    assert rig.http.urls == ["http://b/v1/x"] * 3
 
 
 async def test_a_cancelled_request_gives_its_place_back() -> None:
     rig = Rig("a")
-    rig.session.hold = asyncio.Event()
+    rig.http.hold = asyncio.Event()
     task = asyncio.ensure_future(rig.send())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -140,9 +138,9 @@ async def test_a_cancelled_request_gives_its_place_back() -> None:
 
 OUTCOMES = {
     "answered": None,
-    "refused": unreachable(),
-    "disconnected": aiohttp.ServerDisconnectedError(),
-    "silent": aiohttp.SocketTimeoutError(),
+    "refused": UpstreamRefused("nobody listens"),
+    "disconnected": UpstreamDisconnected("cut"),
+    "silent": UpstreamTimeout("silent"),
     "odd": ValueError("not ours"),
 }
 
@@ -153,7 +151,7 @@ def test_counts_never_leak(steps: Sequence[tuple[str, bool, int]]) -> None:
 
     async def scenario() -> None:
         rig = Rig("a", "b")
-        open_responses: list[tuple[HttpResponse, int]] = []
+        open_responses: list[tuple[ReplicaResponse, int]] = []
         for outcome, cancelled, closes in steps:
             error = OUTCOMES[outcome]
             rig.failing = {} if error is None else {"a": error, "b": error}
@@ -162,7 +160,7 @@ def test_counts_never_leak(steps: Sequence[tuple[str, bool, int]]) -> None:
                 await asyncio.sleep(0)
                 task.cancel()
             (result,) = await asyncio.gather(task, return_exceptions=True)
-            if isinstance(result, HttpResponse):
+            if isinstance(result, ReplicaResponse):
                 open_responses.append((result, closes))
             else:
                 assert isinstance(result, UpstreamFailed | asyncio.CancelledError | ValueError)

@@ -90,8 +90,8 @@ def test_a_new_key_is_seen_after_reload_and_a_revoked_one_is_gone(path: Path) ->
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"pepper": "zz"}', '{"pepper": "00", "peper": 1}'],
-    ids=["empty", "list", "no pepper", "not hex", "unknown field"],
+    ["", "[]", "{}", '{"pepper": "zz"}', '{"pepper": "' + "00" * 65 + '"}', '{"pepper": "00", "peper": 1}', "\x80"],
+    ids=["empty", "list", "no pepper", "not hex", "a pepper too long to hash with", "unknown field", "binary"],
 )
 def test_a_broken_file_is_refused_and_the_last_good_keys_stay(path: Path, content: str) -> None:
     raw = create_key(path, "local")

@@ -1,3 +1,5 @@
+"""The Serve config: what Serve would ignore or make public by mistake is refused."""
+
 import warnings
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Settings: defaults, file, environment, in this order, and unknown names refused with the nearest valid one."""
+
 from pathlib import Path
 
 import pytest

@@ -138,5 +138,9 @@ def test_what_ready_says(status: int, body: bytes, expected: list[str]) -> None:
         server.server_close()
 
 
+def test_before_anything_is_deployed() -> None:
+    assert missing_tiers("") == ["nothing is deployed yet"]
+
+
 def test_a_gateway_that_does_not_listen() -> None:
     assert missing_tiers(f"http://127.0.0.1:{free_port()}") == ["the gateway does not answer yet"]
