@@ -74,7 +74,7 @@ train: $(READY) ## Train both Abacus models again (hours on a CPU, minutes on a 
 .PHONY: fit-difficulty
 fit-difficulty: $(READY) ## Fit the difficulty model on outcomes of both Abacus models
 	$(BIN)/python -m models.abacus.evaluate --split train --prompts 12000 --json build/bench/abacus-train.json --outcomes build/abacus/outcomes-train.jsonl
-	$(BIN)/python -m routing.fit --outcomes build/abacus/outcomes-train.jsonl --out routing/difficulty.json --target 0.95
+	$(BIN)/python -m routing.fit --outcomes build/abacus/outcomes-train.jsonl --out routing/difficulty.json --target 0.96
 
 .PHONY: bench-relay
 bench-relay: $(READY) ## The gateway next to a bare relay, in one run

@@ -60,6 +60,8 @@ class Surroundings:
 @asynccontextmanager
 async def open_house(catalog: Catalog, settings: Settings, around: Surroundings) -> AsyncIterator[House]:
     """Open a gateway's house; closed, its sessions and background tasks are gone. Raises `ConfigError`."""
+    if problems := start_problems(catalog, settings, around.env):
+        raise ConfigError(problems)
     difficulty = read_difficulty(settings.difficulty_file)
     ring = _key_ring(settings)
     async with contextlib.AsyncExitStack() as stack:
@@ -104,6 +106,17 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
         )
 
 
+def start_problems(catalog: Catalog, settings: Settings, env: Mapping[str, str]) -> list[str]:
+    """Everything a gateway lacks to start with: hosted keys, the fitted difficulty, the file of API keys."""
+    problems = check_secrets(catalog, env)
+    for read in (lambda: read_difficulty(settings.difficulty_file), lambda: _key_ring(settings)):
+        try:
+            read()
+        except ConfigError as error:
+            problems += error.problems
+    return problems
+
+
 def build_upstreams(
     catalog: Catalog,
     around: Surroundings,
@@ -111,10 +124,7 @@ def build_upstreams(
     http: ReplicaHttp,
     telemetry: GatewayTelemetry,
 ) -> dict[str, EngineUpstream | HostedUpstream]:
-    """An upstream for every model. Raises `ConfigError` naming every hosted key that is missing."""
-    problems = check_secrets(catalog, around.env)
-    if problems:
-        raise ConfigError(problems)
+    """An upstream for every model; hosted keys were checked before."""
     upstreams: dict[str, EngineUpstream | HostedUpstream] = {}
     for name, spec in catalog.models.items():
         if spec.hosted is not None:

@@ -1,15 +1,23 @@
-"""Why an engine did not start, in one sentence that survives the way to `millrace status`.
+"""Why a replica did not start, in one sentence that survives the way to `millrace status`.
 
 Pure text work. The way: vLLM's child process writes the cause to its log, the parent says only "see above"; Serve
 wraps what the replica raises into its traceback. `root_cause` undoes the first, `reason_in` the second.
 """
 
 import re
+from collections.abc import Sequence
 
-MARKER = "engine start failed: "
+MARKER = "start failed: "
 LONGEST_REASON = 600
 _ERROR_LINE = re.compile(r"(?:^|\s)(?P<error>(?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b: \S.*)$")
 _CONSEQUENCES = ("Engine core initialization failed", "Engine process failed to start")
+
+
+class GatewayStartFailed(Exception):
+    """The gateway lacks something to start with; says everything that is missing."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(f"{MARKER}gateway: {_one_line('; '.join(problems))}")
 
 
 class EngineStartFailed(Exception):

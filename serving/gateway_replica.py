@@ -13,7 +13,8 @@ from ray.serve import Application
 
 from models.spec import Catalog
 from serving.cluster_secret import internal_token
-from serving.composition import Surroundings, open_house
+from serving.composition import Surroundings, open_house, start_problems
+from serving.engine_failure import GatewayStartFailed
 from serving.gateway import Gateway
 from serving.internal_token import metrics_token
 from serving.serve_config import GATEWAY, engine_application
@@ -25,12 +26,15 @@ MAX_ONGOING_REQUESTS = 2048
 """Above the gateway's own limit on requests in flight, which answers 503 where Serve would let them wait."""
 HEALTH_CHECK_PERIOD_S = 5.0
 DRAIN_S = 60.0
+START_ATTEMPTS = 3
 
 
 class GatewayReplica:
     """Serves the gateway app. Serve runs its lifespan, which opens and closes the house; see `deployment`."""
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
+        if problems := start_problems(catalog, settings, os.environ):
+            raise GatewayStartFailed(problems)  # here, because of a failing lifespan Serve tells only that it failed
         self._catalog = catalog
         self._settings = settings
 
@@ -69,4 +73,5 @@ def deployment(catalog: Catalog, settings: Settings) -> Application:
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         graceful_shutdown_timeout_s=DRAIN_S,
+        max_constructor_retry_count=START_ATTEMPTS,
     ).bind(catalog, settings)

@@ -62,7 +62,7 @@ def test_the_error_is_the_reason_without_the_traceback() -> None:
         "The deployment failed to start 3 times in a row. Error:\n"
         "Traceback (most recent call last):\n"
         '  File "x.py", line 1, in __init__\n'
-        "serving.engine_failure.EngineStartFailed: engine start failed: model m: no config.json\n"
+        "serving.engine_failure.EngineStartFailed: start failed: model m: no config.json\n"
     )
     details = app("DEPLOY_FAILED", message="application failed")
     details["deployments"]["Engine"] |= {"status": "DEPLOY_FAILED", "message": message}
