@@ -44,7 +44,8 @@ fmt: $(READY) ## Format and mend what ruff can mend
 
 .PHONY: test
 test: $(READY) ## Every test that runs on a CPU, the real cluster included
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest -q tests/routing --cov=routing --cov-branch --cov-fail-under=100
+	$(BIN)/python -m pytest -m 'not gpu' --ignore=tests/routing
 
 .PHONY: test-fast
 test-fast: $(READY) ## The tests that need no cluster

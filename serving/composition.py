@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -44,6 +44,7 @@ from serving.telemetry import GatewayTelemetry, json_log
 
 ANONYMOUS = Tenant(id="anonymous", key_id="-", name="anonymous")
 KEY_RELOAD_S = 1.0
+RESTART_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
         telemetry = GatewayTelemetry(json_log(settings.log_level), lambda: admission.in_flight)
         upstreams = build_upstreams(catalog, around, session, http, telemetry)
         readiness = Readiness(list(catalog.models.values()), upstreams, catalog.ladder)
-        await _keep_running(stack, readiness.run(settings.probe_interval_s))
+        await _keep_running(stack, lambda: readiness.run(settings.probe_interval_s))
         if ring is not None:
-            await _keep_running(stack, _follow(ring))
+            await _keep_running(stack, lambda: _follow(ring))
         threshold = settings.quality_threshold
         policy = LadderPolicy(difficulty.threshold if threshold is None else threshold)
         steps = Steps(
@@ -191,8 +192,17 @@ async def _follow(ring: KeyRing) -> None:
             structlog.get_logger().warning("keys_not_reloaded", reason=str(error))
 
 
-async def _keep_running(stack: contextlib.AsyncExitStack, work: Any) -> None:
-    task = asyncio.ensure_future(work)
+async def _again_and_again(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 — without probes or key reloads a gateway goes stale unseen: say so, go on
+            structlog.get_logger().exception("background_work_failed")
+        await asyncio.sleep(RESTART_S)
+
+
+async def _keep_running(stack: contextlib.AsyncExitStack, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    task = asyncio.ensure_future(_again_and_again(work))
 
     async def stop() -> None:
         task.cancel()

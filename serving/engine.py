@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve import Application
 from starlette.types import ASGIApp
 
-from models.spec import ModelSpec
+from models.spec import EngineSpec, ModelSpec
 from serving.cancellation import CancelAsDisconnect
 from serving.cluster_secret import internal_token
 from serving.engine_app import EngineApp
@@ -34,6 +34,8 @@ HEALTH_CHECK_PERIOD_S = 2.0
 HEALTH_CHECK_TIMEOUT_S = 30.0
 """A burst of requests keeps the loop busy for seconds; that is not illness."""
 START_ATTEMPTS = 3
+TARGET_ONGOING_REQUESTS = 16
+"""Requests in flight per replica that scaling aims at, until it looks at the engine's own state."""
 DRAIN_S = 60.0
 LOG_TAIL_BYTES = 65_536
 
@@ -124,7 +126,6 @@ def deployment(spec: ModelSpec) -> Application:
     return serve.deployment(
         ingress,
         name=DEPLOYMENT,
-        num_replicas=engine.min_replicas,
         ray_actor_options={
             "num_cpus": engine.num_cpus,
             "num_gpus": engine.num_gpus,
@@ -135,4 +136,13 @@ def deployment(spec: ModelSpec) -> Application:
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=DRAIN_S,
         max_constructor_retry_count=START_ATTEMPTS,
+        **scaling(engine),
     ).bind(spec)
+
+
+def scaling(engine: EngineSpec) -> dict[str, Any]:
+    """A fixed number of replicas, or Serve's own scaling between two bounds by requests in flight per replica."""
+    if engine.min_replicas == engine.max_replicas:
+        return {"num_replicas": engine.min_replicas}
+    bounds = {"min_replicas": engine.min_replicas, "max_replicas": engine.max_replicas}
+    return {"autoscaling_config": bounds | {"target_ongoing_requests": TARGET_ONGOING_REQUESTS}}

@@ -28,6 +28,7 @@ def environment(spec: ModelSpec, *, local: bool) -> dict[str, str]:
     settings = {
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
+        "VLLM_MAX_N_SEQUENCES": "64",  # answers per request; vLLM's own bound is 16,384
         "TOKENIZERS_PARALLELISM": "false",  # the tokenizer already runs beside an event loop
     }
     if local:

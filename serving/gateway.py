@@ -70,9 +70,9 @@ class Gateway:
         except MillraceError as error:
             await _refuse(error, scope["path"], reply, record)
         except ClientGone:
-            _count_gone(record)
+            _count_gone(record, reply)
         except asyncio.CancelledError:
-            _count_gone(record)
+            _count_gone(record, reply)
             raise
         except Exception as error:  # noqa: BLE001 — the boundary: whatever else breaks is one 500, logged, in our shape
             structlog.get_logger().exception("unexpected", request_id=record.request_id)
@@ -135,7 +135,9 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-def _count_gone(record: Record) -> None:
+def _count_gone(record: Record, reply: Reply) -> None:
+    if reply.ended:
+        return
     record.error = "client_closed"
     record.status = CLIENT_CLOSED
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
+import structlog
 
 from models.spec import ModelSpec
 from routing.picker import Replica
@@ -87,7 +88,10 @@ class Readiness:
                 finally:
                     await response.close()
         except (MillraceError, TimeoutError) as error:
-            self._reasons[spec.name] = f"probe failed: {error}"
+            self._reasons[spec.name] = (
+                "its probe failed"  # `/ready` is open to everybody: no addresses, no upstream texts
+            )
+            structlog.get_logger().warning("probe_failed", model=spec.name, replica=replica.id, reason=repr(error))
             return
         if response.status == 200 and has_token(content):
             self._proven.add((spec.name, replica.id))

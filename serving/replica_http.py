@@ -216,7 +216,8 @@ class Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        if self._over:  # bytes that nobody asked for: whose answer they are cannot be known any more
+        if self._over or self._complete:  # bytes that nobody asked for: whose answer they are cannot be known any more
+            self._gone = True
             self.cut()
             return
         self.heard = True
@@ -248,6 +249,9 @@ class Exchange(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Status and headers are here."""
         self.status = self._parser.get_status_code()
+        if self.status < 200:
+            self._fail(UpstreamInvalid(f"{self._replica} answered {self.status}, which nobody asked for"))
+            return
         self._keep_alive = self._parser.should_keep_alive()  # later the parser has forgotten
         self._head_here = True
 
@@ -262,7 +266,7 @@ class Exchange(asyncio.Protocol):
 
 
 def head(netloc: str, request: UpstreamRequest, headers: Mapping[str, str]) -> bytes:
-    """The request line and headers. Values were checked where they came in: none holds a line break."""
+    """The request line and headers. A line break in a value is refused, though none gets past `serving.receive`."""
     lines = [
         f"POST {request.path} HTTP/1.1",
         f"host: {netloc}",
@@ -273,6 +277,8 @@ def head(netloc: str, request: UpstreamRequest, headers: Mapping[str, str]) -> b
         *(f"{name}: {value}" for name, value in headers.items()),
         "\r\n",
     ]
+    if any("\n" in line or "\r" in line for line in lines[:-1]):
+        raise UpstreamInvalid("a header value holds a line break")
     return "\r\n".join(lines).encode("latin-1")
 
 

@@ -20,10 +20,13 @@ DROPPED = frozenset(
         "cache_salt",
         "chat_template",
         "chat_template_kwargs",
+        "ec_transfer_params",
         "kv_transfer_params",
+        "media_io_kwargs",
         "mm_processor_kwargs",
         "priority",
         "prompt_embeds",
+        "request_id",
         "routing",
         "vllm_xargs",
     }
