@@ -36,7 +36,7 @@ def gateway(args: GatewayArgs) -> "Application":
     import os
 
     from models.catalog import find_catalog, load_catalog
-    from serving.gateway_replica import deployment
+    from serving.cluster.gateway_replica import deployment
     from serving.settings import Settings
 
     catalog = load_catalog(find_catalog(str(args.catalog)))

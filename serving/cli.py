@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from models.errors import CatalogError
+from serving.cluster.ray_head import ClusterError
 from serving.commands.chat import chat
 from serving.commands.down import down
 from serving.commands.keys import keys
@@ -16,7 +17,6 @@ from serving.commands.scrape import scrape_config
 from serving.commands.status import status
 from serving.commands.up import up
 from serving.errors import ConfigError
-from serving.ray_head import ClusterError
 
 app = typer.Typer(
     name="millrace",

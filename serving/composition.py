@@ -28,19 +28,19 @@ from routing.fitted import DEFAULT_FILE, FittedFileError, decode
 from routing.picker import LeastOutstanding
 from routing.policy import AUTO, Candidate, LadderPolicy
 from serving.dispatch import Dispatcher, Target
-from serving.engine_upstream import EngineUpstream
 from serving.errors import ConfigError
 from serving.governance.admission import InFlightLimit
 from serving.hosted import HostedUpstream
 from serving.house import House
-from serving.http_upstream import open_session
 from serving.keys import KeyRing, Tenant
 from serving.pipeline import Pipeline, Steps
-from serving.readiness import Readiness
-from serving.replica_http import ReplicaHttp
-from serving.replicas import ReplicaSource
 from serving.settings import Settings
 from serving.telemetry import GatewayTelemetry, json_log
+from serving.upstreams.engines import EngineUpstream
+from serving.upstreams.hosted_http import open_session
+from serving.upstreams.readiness import Readiness
+from serving.upstreams.replica_http import ReplicaHttp
+from serving.upstreams.replicas import ReplicaSource
 
 ANONYMOUS = Tenant(id="anonymous", key_id="-", name="anonymous")
 KEY_RELOAD_S = 1.0

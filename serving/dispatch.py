@@ -15,9 +15,9 @@ from models.spec import ModelSpec
 from routing.cascade import Attempt, Cascade, Evidence, Verdict
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
 from serving.record import Tried
-from serving.request import Request, upstream_body
-from serving.sse import MAX_FRAME_BYTES, frame_data, has_event, is_error_frame
-from serving.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from serving.upstreams.upstream import Upstream, UpstreamRequest, UpstreamResponse
+from serving.wire.request import Request, upstream_body
+from serving.wire.sse import MAX_FRAME_BYTES, frame_data, has_event, is_error_frame
 
 _SALTED = frozenset({"chat", "completions", "responses", "messages", "embeddings", "rerank", "score"})
 """Operations that fill a prefix cache."""

@@ -15,17 +15,17 @@ from ray.serve import Application
 from starlette.types import ASGIApp
 
 from models.spec import EngineSpec, ModelSpec
-from serving.cancellation import CancelAsDisconnect
-from serving.cluster_secret import internal_token
-from serving.engine_app import EngineApp
-from serving.engine_failure import EngineStartFailed, is_consequence, root_cause
-from serving.engine_flags import engine_of, environment, flags
-from serving.engine_metrics import EngineCollector
-from serving.engine_stats import EngineState, EngineStats
-from serving.internal_token import InternalToken
-from serving.model_folder import folder_problem, is_local
-from serving.process_tree import descendants
-from serving.watchdog import Watchdog
+from serving.cluster.secret import internal_token
+from serving.cluster.start_failure import EngineStartFailed, is_consequence, root_cause
+from serving.replica.app import EngineApp
+from serving.replica.cancellation import CancelAsDisconnect
+from serving.replica.flags import engine_of, environment, flags
+from serving.replica.internal_token import InternalToken
+from serving.replica.metrics import EngineCollector
+from serving.replica.model_folder import folder_problem, is_local
+from serving.replica.process_tree import descendants
+from serving.replica.stats import EngineState, EngineStats
+from serving.replica.watchdog import Watchdog
 
 DEPLOYMENT = "Engine"
 MAX_ONGOING_REQUESTS = 1024
@@ -94,7 +94,7 @@ def start_engine(spec: ModelSpec, stats: EngineStats) -> Any:
     engine = engine_of(spec)
     if problem := folder_problem(engine.source):
         raise EngineStartFailed(spec.name, problem)
-    from serving.vllm_adapter import VllmEngine
+    from serving.replica.vllm_adapter import VllmEngine
 
     try:
         return VllmEngine(flags(spec), stats)

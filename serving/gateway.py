@@ -14,14 +14,14 @@ from typing import Any
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from serving.control import control
 from serving.errors import MethodNotAllowed, MillraceError, Unauthenticated, render, retry_headers
 from serving.house import House
-from serving.receive import ClientGone, Headers, authenticated, read_body, relayed, request_id
 from serving.record import Record
-from serving.reply import Reply
-from serving.request import parse_request
-from serving.routes import RELAYED, Route
+from serving.wire.control import control
+from serving.wire.receive import ClientGone, Headers, authenticated, read_body, relayed, request_id
+from serving.wire.reply import Reply
+from serving.wire.request import parse_request
+from serving.wire.routes import RELAYED, Route
 
 CLIENT_CLOSED = 499
 """The status a request is counted under when its client went away first."""

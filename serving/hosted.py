@@ -15,8 +15,8 @@ import aiohttp
 from models.spec import HostedSpec, ModelSpec
 from routing.picker import Replica
 from serving.errors import UpstreamRefused
-from serving.http_upstream import HttpResponse, SocketTimeouts, exchange
-from serving.upstream import UpstreamRequest
+from serving.upstreams.hosted_http import HttpResponse, SocketTimeouts, exchange
+from serving.upstreams.upstream import UpstreamRequest
 
 PATIENCE_S = 2.0
 """The longest `Retry-After` worth waiting for inside one request, seconds; a longer one fails over at once."""
@@ -26,7 +26,7 @@ MAX_PAUSE_S = 3600.0
 
 
 class HostedUpstream:
-    """See `serving.upstream.Upstream`.
+    """See `serving.upstreams.upstream.Upstream`.
 
     While the API has asked for a pause (`Retry-After` on a 429 or 503), nothing is sent to it: a short pause is waited
     for, a longer one is `UpstreamRefused`. `clock` gives seconds since the epoch; `sleep` takes seconds.

@@ -7,8 +7,8 @@ from typing import Any
 from models.spec import Catalog
 from serving.keys import Tenant
 from serving.pipeline import Pipeline
-from serving.readiness import Readiness
 from serving.telemetry import GatewayTelemetry
+from serving.upstreams.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import msgspec
 
+from serving.cluster.private_file import write_private
 from serving.errors import ConfigError
-from serving.private_file import write_private
 
 PREFIX = "mr-"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -19,10 +19,10 @@ from serving.governance.admission import Admission
 from serving.governance.ledger import cost_usd
 from serving.keys import Tenant
 from serving.record import Record
-from serving.reply import Reply
-from serving.request import Request, needs_of, scored_text
-from serving.sse import StreamWatch, error_frame, find_usage, merge_usage
 from serving.telemetry import Telemetry
+from serving.wire.reply import Reply
+from serving.wire.request import Request, needs_of, scored_text
+from serving.wire.sse import StreamWatch, error_frame, find_usage, merge_usage
 
 DRAIN_S = 0.1
 """How long an upstream may take to end its body after the terminal frame before its connection is cut, seconds."""

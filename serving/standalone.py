@@ -21,9 +21,9 @@ from models.spec import Catalog
 from serving.composition import Surroundings, open_house
 from serving.errors import ConfigError
 from serving.gateway import Gateway
-from serving.internal_token import metrics_token
-from serving.replicas import StaticReplicas
+from serving.replica.internal_token import metrics_token
 from serving.settings import Settings
+from serving.upstreams.replicas import StaticReplicas
 
 
 def serve(

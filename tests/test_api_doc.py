@@ -8,8 +8,8 @@ import pytest
 
 import serving.errors
 from serving.errors import ConfigError, MillraceError
-from serving.request import DROPPED, RoutingOptions
-from serving.routes import CONTROL, RELAYED
+from serving.wire.request import DROPPED, RoutingOptions
+from serving.wire.routes import CONTROL, RELAYED
 from tests.doubles.upstream import chat_answer
 from tests.serving.asgi_call import ask, running
 from tests.serving.world import World

@@ -8,9 +8,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from routing.cascade import Attempt, Reason
-from serving.engine_metrics import COUNTERS, GAUGES
-from serving.home import Home
+from serving.cluster.home import Home
 from serving.record import Record, Tried, Usage
+from serving.replica.metrics import COUNTERS, GAUGES
 from serving.telemetry import GatewayTelemetry, log_fields
 
 DOC = (Path(__file__).resolve().parents[1] / "docs" / "telemetry.md").read_text()

@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from serving.answer_stream import StreamedAnswer, stream_chat
-from serving.cluster import load_cluster
+from serving.cluster.default_key import read_default_key
+from serving.cluster.home import Home
+from serving.cluster.lifecycle import load_cluster
+from serving.cluster.ray_head import ClusterError
 from serving.commands.surroundings import HomeOption, home_of
-from serving.default_key import read_default_key
-from serving.home import Home
-from serving.ray_head import ClusterError
+from serving.wire.answer_stream import StreamedAnswer, stream_chat
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT_S = 330.0

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from serving.cluster import load_cluster
+from serving.cluster.lifecycle import load_cluster
 from serving.commands.surroundings import HomeOption, home_of
 from serving.commands.up import stop_all
 

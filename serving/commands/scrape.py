@@ -8,10 +8,10 @@ import os
 
 import typer
 
+from serving.cluster.private_file import write_private
+from serving.cluster.ray_probe import probe_token
 from serving.commands.surroundings import HomeOption, home_of, running_cluster
-from serving.internal_token import metrics_token
-from serving.private_file import write_private
-from serving.ray_probe import probe_token
+from serving.replica.internal_token import metrics_token
 
 TEMPLATE = """\
 # Written by `millrace scrape-config`: `prometheus --config.file` takes it as it is.

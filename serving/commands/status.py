@@ -9,15 +9,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from serving.board import apps_table
-from serving.cluster import Cluster
-from serving.cluster_state import AppState, EngineStates, app_states
+from serving.cluster.board import apps_table
+from serving.cluster.engine_states import read_engine_states
+from serving.cluster.lifecycle import Cluster
+from serving.cluster.ray_head import ClusterError
+from serving.cluster.ray_probe import probe_token
+from serving.cluster.serve_config import GATEWAY
+from serving.cluster.start_up import missing_tiers
+from serving.cluster.state import AppState, EngineStates, app_states
 from serving.commands.surroundings import HomeOption, home_of, running_cluster
-from serving.engine_states import read_engine_states
-from serving.ray_head import ClusterError
-from serving.ray_probe import probe_token
-from serving.serve_config import GATEWAY
-from serving.start_up import missing_tiers
 
 
 def status(

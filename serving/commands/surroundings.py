@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from serving.cluster import Cluster, load_cluster
-from serving.home import Home
-from serving.ray_head import ClusterError
+from serving.cluster.home import Home
+from serving.cluster.lifecycle import Cluster, load_cluster
+from serving.cluster.ray_head import ClusterError
 from serving.settings import Settings
 
 HomeOption = Annotated[

@@ -12,16 +12,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from serving.board import board_on
-from serving.cluster import Cluster, forget_cluster, join_cluster, load_cluster, only_one, save_cluster, start_cluster
-from serving.cluster_state import AppState, app_states
+from serving.cluster.board import board_on
+from serving.cluster.default_key import DefaultKey, ensure_key
+from serving.cluster.home import Home
+from serving.cluster.lifecycle import (
+    Cluster,
+    forget_cluster,
+    join_cluster,
+    load_cluster,
+    only_one,
+    save_cluster,
+    start_cluster,
+)
+from serving.cluster.plan import Plan, check_port, read_plan
+from serving.cluster.ray_head import ClusterError
+from serving.cluster.start_up import Watched, missing_tiers, wait_until_ready
+from serving.cluster.state import AppState, app_states
 from serving.commands.surroundings import HomeOption, environment
-from serving.default_key import DefaultKey, ensure_key
 from serving.errors import ConfigError
-from serving.home import Home
-from serving.plan import Plan, check_port, read_plan
-from serving.ray_head import ClusterError
-from serving.start_up import Watched, missing_tiers, wait_until_ready
 
 NONE, AUTO = "none", "auto"
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serving.cluster import start_cluster
-from serving.home import Home
+from serving.cluster.home import Home
+from serving.cluster.lifecycle import start_cluster
+from serving.cluster.ray_head import free_port
 from serving.keys import create_key
-from serving.ray_head import free_port
 from tests.cluster.live import ENGINES, LiveCluster, engine_application
 from tests.cluster.weights import abacus_weights
 from tests.doubles.difficulty import difficulty_file

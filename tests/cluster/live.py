@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import yaml
 
-from serving.cluster import Cluster
-from serving.ray_head import ClusterError
+from serving.cluster.lifecycle import Cluster
+from serving.cluster.ray_head import ClusterError
 from tests.doubles.stand_in_process import StandInProcess
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 
 from ray import serve
 
-from serving.cluster_secret import internal_token
-from serving.serve_replicas import ServeReplicas
+from serving.cluster.secret import internal_token
+from serving.cluster.serve_replicas import ServeReplicas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.internal_token import metrics_token
+from serving.replica.internal_token import metrics_token
 from tests.cluster.live import ENGINES, LiveCluster, ask
 from tests.cluster.sockets import listening
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving.engine_failure import reason_in
+from serving.cluster.start_failure import reason_in
 from tests.cluster.live import ENGINES, LiveCluster, ask, catalog_with, engine_application, wait_for
 
 ORPHANS_GONE_WITHIN_S = 15.0

@@ -22,8 +22,8 @@ import pytest
 
 from models.spec import HostedSpec, ModelSpec, Price, Timeouts
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamRefused, UpstreamTimeout
-from serving.replica_http import ReplicaHttp
-from serving.upstream import Upstream, UpstreamRequest
+from serving.upstreams.replica_http import ReplicaHttp
+from serving.upstreams.upstream import Upstream, UpstreamRequest
 from tests.doubles import stand_in_wire as wire
 from tests.doubles.certificate import self_signed
 from tests.doubles.stand_in_process import KEY, StandInProcess, running_stand_in
@@ -83,10 +83,10 @@ def hosted_rig(stand_in: StandInProcess) -> AbstractAsyncContextManager[Rig]:
 
 def engine_rig(stand_in: StandInProcess) -> AbstractAsyncContextManager[Rig]:
     """`EngineUpstream` with one replica, which is the stand-in."""
-    pytest.importorskip("serving.replicas")
+    pytest.importorskip("serving.upstreams.replicas")
     from routing.picker import LeastOutstanding
-    from serving.engine_upstream import EngineUpstream
-    from serving.replicas import StaticReplicas
+    from serving.upstreams.engines import EngineUpstream
+    from serving.upstreams.replicas import StaticReplicas
 
     def build(session: aiohttp.ClientSession, http: ReplicaHttp, url: str) -> Upstream:
         return EngineUpstream(
@@ -106,7 +106,7 @@ async def http_rig(
     stand_in: StandInProcess, build: Callable[[aiohttp.ClientSession, ReplicaHttp, str], Upstream]
 ) -> AsyncIterator[Rig]:
     """Any implementation over HTTP, built from a session and the far end's address."""
-    transport = importlib.import_module("serving.http_upstream")
+    transport = importlib.import_module("serving.upstreams.hosted_http")
     stand_in.reset()
     async with transport.open_session() as session, ReplicaHttp() as http:
         with free_port() as port:
@@ -369,7 +369,7 @@ async def test_fake_records_what_was_sent() -> None:
 
 async def test_hosted_refuses_a_certificate_nobody_vouches_for(tmp_path: Path) -> None:
     hosted = pytest.importorskip("serving.hosted")
-    transport = importlib.import_module("serving.http_upstream")
+    transport = importlib.import_module("serving.upstreams.hosted_http")
     certificate, key = self_signed(tmp_path)
     options = ["--tls-cert", str(certificate), "--tls-key", str(key)]
     with running_stand_in(tmp_path, scheme="https", options=options) as stand_in:

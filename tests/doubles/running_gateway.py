@@ -19,8 +19,8 @@ from models.spec import Catalog, EngineSpec, HostedSpec, ModelSpec, Price, Timeo
 from serving.composition import Surroundings, open_house
 from serving.gateway import Gateway
 from serving.keys import create_key
-from serving.replicas import StaticReplicas
 from serving.settings import Settings
+from serving.upstreams.replicas import StaticReplicas
 from tests.doubles.difficulty import difficulty_file
 from tests.doubles.stand_in_process import KEY, StandInProcess
 

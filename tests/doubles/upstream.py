@@ -1,7 +1,7 @@
 """An `Upstream` without a network: scripted answers, and a record of what was sent.
 
-Keeps the contract of `serving.upstream` (tests/contracts/test_upstream.py holds it to that), so a unit test of the
-gateway can trust it. Runs out of answers by repeating the last one.
+Keeps the contract of `serving.upstreams.upstream` (tests/contracts/test_upstream.py holds it to that), so a unit test
+of the gateway can trust it. Runs out of answers by repeating the last one.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from routing.picker import Replica
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamTimeout
-from serving.upstream import UpstreamRequest
+from serving.upstreams.upstream import UpstreamRequest
 from tests.doubles import stand_in_wire as wire
 from tests.doubles.hosted_api import GARBAGE, SHAPES
 from tests.doubles.stand_in_script import Script
@@ -96,7 +96,7 @@ def _body(script: Script, request: UpstreamRequest) -> tuple[list[bytes], str]:
 
 
 class FakeResponse:
-    """See `serving.upstream.UpstreamResponse`."""
+    """See `serving.upstreams.upstream.UpstreamResponse`."""
 
     def __init__(self, answer: FakeAnswer, *, replica: str, silence_s: float, closed: Callable[[bool], None]) -> None:
         self.status = answer.status
@@ -135,7 +135,7 @@ class FakeResponse:
 
 
 class FakeUpstream:
-    """See `serving.upstream.Upstream`. `requests` is what was sent; the counters say how responses ended."""
+    """See `serving.upstreams.upstream.Upstream`. `requests` is what was sent; the counters say how responses ended."""
 
     def __init__(self, *answers: FakeAnswer | Step, replica: str = "fake-0", silence_s: float = 30.0) -> None:
         self.requests: list[UpstreamRequest] = []
@@ -167,11 +167,11 @@ class FakeUpstream:
         return FakeResponse(answer, replica=self._replica, silence_s=self._silence_s, closed=self._end)
 
     def live(self) -> list[Replica]:
-        """Itself, as the one replica: see `serving.readiness.Probed`."""
+        """Itself, as the one replica: see `serving.upstreams.readiness.Probed`."""
         return [Replica(self._replica, "fake://")]
 
     async def send_to(self, replica: Replica, request: UpstreamRequest) -> FakeResponse:
-        """See `serving.readiness.Probed`."""
+        """See `serving.upstreams.readiness.Probed`."""
         return await self.send(request)
 
     def _take(self, request: UpstreamRequest) -> FakeAnswer:

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
 
 from models.spec import Timeouts
-from serving.replica_http import ReplicaHttp
-from serving.upstream import UpstreamRequest
+from serving.upstreams.replica_http import ReplicaHttp
+from serving.upstreams.upstream import UpstreamRequest
 
 
 class FakeExchange:
-    """The part of `serving.replica_http.Exchange` that an upstream uses."""
+    """The part of `serving.upstreams.replica_http.Exchange` that an upstream uses."""
 
     status = 200
 

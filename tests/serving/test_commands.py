@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from serving.cli import app, main
-from serving.cluster_state import AppState
+from serving.cluster.ray_head import ClusterError
+from serving.cluster.state import AppState
 from serving.commands.status import report
 from serving.keys import KeyRing, read_keys
-from serving.ray_head import ClusterError
 from tests.doubles.running_gateway import GatewayServer
 
 

@@ -24,8 +24,8 @@ from serving.composition import (
 from serving.errors import ConfigError
 from serving.house import House
 from serving.keys import create_key
-from serving.replicas import StaticReplicas
 from serving.settings import Settings
+from serving.upstreams.replicas import StaticReplicas
 from tests.doubles.difficulty import difficulty_file
 from tests.serving.asgi_call import until
 from tests.serving.world import LADDER, engine_spec, hosted_spec

@@ -23,8 +23,8 @@ from serving.errors import (
     UpstreamTimeout,
 )
 from serving.record import Tried
-from serving.request import Request, parse_request
-from serving.routes import RELAYED
+from serving.wire.request import Request, parse_request
+from serving.wire.routes import RELAYED
 from tests.doubles.upstream import FakeAnswer, FakeUpstream, chat_answer, chat_stream, refusing
 from tests.serving.asgi_call import until
 from tests.serving.world import Ticks, engine_spec, hosted_spec

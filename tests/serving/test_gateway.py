@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from serving.errors import ConfigError
 from serving.gateway import Gateway
 from serving.house import House
-from serving.routes import RELAYED
+from serving.wire.routes import RELAYED
 from tests.doubles.upstream import FakeAnswer, chat_answer, chat_stream
 from tests.serving.asgi_call import Call, ask, http_scope, running
 from tests.serving.world import World

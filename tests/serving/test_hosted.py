@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from serving.errors import UpstreamRefused
 from serving.hosted import MAX_PAUSE_S, PATIENCE_S, HostedUpstream, retry_after_s
-from serving.upstream import UpstreamRequest
+from serving.upstreams.upstream import UpstreamRequest
 from tests.serving.fake_session import FakeClientResponse, FakeSession
 from tests.serving.world import hosted_spec
 

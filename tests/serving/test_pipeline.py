@@ -22,9 +22,9 @@ from serving.errors import (
 )
 from serving.governance.admission import Place
 from serving.record import Record
-from serving.reply import Reply
-from serving.request import Request, parse_request
-from serving.routes import RELAYED
+from serving.wire.reply import Reply
+from serving.wire.request import Request, parse_request
+from serving.wire.routes import RELAYED
 from tests.doubles.upstream import FakeAnswer, chat_answer, chat_stream, refusing
 from tests.serving.asgi_call import until
 from tests.serving.world import TENANT, Ticks, World

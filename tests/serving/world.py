@@ -19,8 +19,8 @@ from serving.governance.admission import InFlightLimit
 from serving.house import House
 from serving.keys import Tenant
 from serving.pipeline import Pipeline, Steps
-from serving.readiness import Readiness
 from serving.telemetry import GatewayTelemetry
+from serving.upstreams.readiness import Readiness
 from tests.doubles.upstream import FakeUpstream
 
 KEY = "mr-good"
@@ -76,7 +76,7 @@ class Probeable(FakeUpstream):
     gone = False
 
     def live(self) -> list[Replica]:
-        """See `serving.readiness.Probed`."""
+        """See `serving.upstreams.readiness.Probed`."""
         return [] if self.gone else super().live()
 
 

@@ -1,0 +1,1 @@
+"""Ray and Ray Serve: starting, joining and watching a cluster, and what its replicas share."""

@@ -1,0 +1,6 @@
+"""Settings of every test: property tests draw the same examples on every run and are never judged by their time."""
+
+from hypothesis import settings
+
+settings.register_profile("millrace", deadline=None, derandomize=True)
+settings.load_profile("millrace")
