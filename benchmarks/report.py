@@ -41,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `command` measured. `tier` says on what: "simulated", "fake engine" or "real"."""
+    """What `command` measured. `tier` says on what: "simulated", "fake engine", "real CPU" or "real GPU"."""
 
     command: str
     tier: str

@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.environ)
     kinds, notes = kinds_of_prompts(data)
     timings = [time_scoring(difficulty, kind, prompts, options.rounds) for kind, prompts in kinds.items()]
     bars = [bar for timing in timings for bar in bars_of(timing)]
-    report = Report("make bench-scoring", "real", bars, rounds=[asdict(timing) for timing in timings], notes=notes)
+    report = Report("make bench-scoring", "real CPU", bars, rounds=[asdict(timing) for timing in timings], notes=notes)
     report.write(options.json)
     report.show(Console())
     return report.exit_code

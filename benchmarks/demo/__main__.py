@@ -41,7 +41,7 @@ def main() -> int:
         console.print(f"[red]{error}[/]")
         return 1
     wall_s = time.monotonic() - began
-    report = Report("python -m benchmarks.demo", "real", bars(answers, outage, healed, ready_s, wall_s))
+    report = Report("make demo", "real CPU", bars(answers, outage, healed, ready_s, wall_s))
     report.write(BUILD / "demo.json")
     report.show(console)
     return report.exit_code

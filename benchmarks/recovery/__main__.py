@@ -57,7 +57,7 @@ def main() -> int:
         console.print(f"[red]{type(error).__name__}: {error}[/]")
         return 1
     wall_s = time.monotonic() - began
-    report = Report(COMMAND, "real", bars(seen, wall_s), rounds(seen), notes(seen, before))
+    report = Report(COMMAND, "real CPU", bars(seen, wall_s), rounds(seen), notes(seen, before))
     report.write(BUILD / "recovery.json")
     report.show(console)
     return report.exit_code
