@@ -56,11 +56,13 @@ demo: $(READY) ## The whole system at work: real prompts, real models, one of th
 	$(BIN)/python -m benchmarks.demo
 
 .PHONY: up
-up: $(READY) ## Start a cluster on this machine (Ctrl-C stops it)
-	$(BIN)/millrace up
+up: $(READY) ## Start a cluster on this machine, with a stand-in for the hosted API (Ctrl-C stops both)
+	@export MILLRACE_STAND_IN_KEY=$${MILLRACE_STAND_IN_KEY:-stand-in}; \
+	$(BIN)/python -m tests.doubles.hosted_api --port 8091 --key-env MILLRACE_STAND_IN_KEY & stand_in=$$!; \
+	trap "kill $$stand_in" EXIT; $(BIN)/millrace up
 
 .PHONY: down
-down: $(READY) ## Stop the cluster that `make up` started
+down: $(READY) ## Stop the cluster that `millrace up --detach` started
 	$(BIN)/millrace down
 
 .PHONY: evaluate

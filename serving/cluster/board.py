@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from serving.cluster.state import AppState, ReplicaState
 
@@ -69,7 +69,8 @@ def board_on(console: Console) -> Iterator[Board]:
 
 def apps_table(apps: Sequence[AppState]) -> Table:
     """A row per replica, and one for an application without any."""
-    table = Table("model", "state", "replica", "pid", "running", "waiting", "kv", "last error")
+    whole = [Column(name, no_wrap=True) for name in ("model", "state")]
+    table = Table(*whole, "replica", "pid", "running", "waiting", "kv", "last error")
     for app in apps:
         colour = _COLOURS.get(app.status, "yellow")
         head = (app.name, f"[{colour}]{app.status} {app.live}/{app.wanted}[/]")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ray import serve
 from ray.serve import Application
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.spec import Catalog
 from serving.cluster.secret import internal_token
@@ -38,7 +39,7 @@ class GatewayReplica:
         self._catalog = catalog
         self._settings = settings
 
-    async def __serve_build_asgi_app__(self) -> Gateway:
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Serve in the replica's own loop."""
         token = internal_token()
         engines = {spec.name: ServeReplicas(engine_application(spec.name)) for spec in self._catalog.engines}
@@ -53,7 +54,24 @@ class GatewayReplica:
             ],
             env=os.environ,
         )
-        return Gateway(lambda: open_house(self._catalog, self._settings, around))
+        return without_request_id(Gateway(lambda: open_house(self._catalog, self._settings, around)))
+
+
+def without_request_id(app: ASGIApp) -> ASGIApp:
+    """`app` less its `x-request-id`: Serve hands the gateway an id with every request and adds it to the answer itself.
+
+    Twice the same header is one wrong value to most clients.
+    """
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def thinned(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [pair for pair in message["headers"] if pair[0] != b"x-request-id"]
+            await send(message)
+
+        await app(scope, receive, thinned)
+
+    return outer
 
 
 def _targets(source: ServeReplicas, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:

@@ -85,13 +85,15 @@ class Cluster:
 
     def _remove_files(self) -> None:
         if self.temp_dir is not None:
-            shutil.rmtree(self.temp_dir, ignore_errors=True)
+            shutil.rmtree(self.temp_dir.parent, ignore_errors=True)
 
 
 def start_cluster(home: Home, env: Mapping[str, str]) -> Cluster:
     """Start Ray on this machine for `home` and wait until it answers. Raises `ClusterError`; nothing is left then."""
     home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temp_dir = Path(tempfile.mkdtemp(prefix="mr-"))
+    # Ray opens its own folder to everybody: the one above it stays the owner's
+    temp_dir = Path(tempfile.mkdtemp(prefix="mr-")) / "r"
+    temp_dir.mkdir()
     flags = _flags(home, temp_dir)
     token_file = _ray_token(Path(flags[_TOKEN_PATH]))
     port = free_port()
@@ -224,7 +226,7 @@ def _flags(home: Home, temp_dir: Path) -> dict[str, str]:
     try:
         return serve_environment(home.path, sockets=sockets)
     except ValueError as error:
-        shutil.rmtree(temp_dir)
+        shutil.rmtree(temp_dir.parent)
         raise ClusterError(f"{error}; set TMPDIR to a folder with a shorter path") from error
 
 

@@ -49,6 +49,9 @@ def _cpu_environment(engine: EngineSpec) -> dict[str, str]:
     settings = {
         "OMP_NUM_THREADS": str(max(1, int(engine.num_cpus))),
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # `auto` pins every replica of the machine to the same cores
+        # vLLM compiles its logprobs function even when told to be eager: a stall of seconds at the first request that
+        # asks for them, and a dead engine on a machine without a C++ compiler.
+        "TORCH_COMPILE_DISABLE": "1",
         "VLLM_PLUGINS": "",  # entry points of other packages stay out of the replica
     }
     if engine.tensor_parallel_size == 1:

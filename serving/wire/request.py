@@ -247,7 +247,9 @@ def upstream_body(request: Request, *, model: str, cache_salt: str | None) -> by
 
 
 def _json_type(value: Any) -> str:
-    if value in ("", []):
-        return "an empty one"
+    if value == "":
+        return "an empty string"
+    if value == []:
+        return "an empty list"
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")

@@ -171,8 +171,15 @@ def test_up_detached_serves_until_down(place: Place) -> None:
     assert not place.home.cluster.exists()
 
 
+def _hear_ctrl_c() -> None:
+    """A suite that a shell runs in the background inherits SIGINT ignored, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_stops_all_that_was_started(place: Place) -> None:
-    with subprocess.Popen(place.up, env=dict(place.environment), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        place.up, env=dict(place.environment), stdout=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c
+    ) as process:
         assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         assert any(line.startswith("Ready: ") for line in lines)
@@ -186,7 +193,9 @@ def test_ctrl_c_stops_all_that_was_started(place: Place) -> None:
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(place: Place) -> None:
-    with subprocess.Popen(place.up, env=dict(place.environment), stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        place.up, env=dict(place.environment), stdout=subprocess.DEVNULL, preexec_fn=_hear_ctrl_c
+    ) as process:
         wait_for(place.home.cluster.exists, what="Ray to be started")
         cluster = running(place.home)
         process.send_signal(signal.SIGINT)

@@ -88,6 +88,21 @@ def said(path: str, data: Mapping[str, Any]) -> object:
     return data["tokens"]
 
 
+def test_an_answer_has_one_request_id(live: LiveCluster) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)) as connection:
+        send(connection, CHAT, ROUTES[CHAT], **{"authorization": f"Bearer {live.key}", "x-request-id": "mine-1"})
+        response = connection.getresponse()
+        response.read()
+        assert [value for name, value in response.getheaders() if name.lower() == "x-request-id"] == ["mine-1"]
+
+
+def test_logprobs_are_given_to_who_asks(live: LiveCluster) -> None:
+    answer = chat(live, model=SMALL, logprobs=True, top_logprobs=2)
+    assert answer.status == 200
+    (choice,) = json.loads(answer.body)["choices"]
+    assert choice["logprobs"]["content"][0]["logprob"] <= 0
+
+
 @pytest.mark.parametrize("path", ROUTES)
 def test_every_route_answers_and_says_how(live: LiveCluster, path: str) -> None:
     asked = ROUTES[path]

@@ -68,7 +68,7 @@ def sent(body: Any, route: str = "/v1/chat/completions", salt: str | None = None
         (b'{"model": NaN}', None, "not valid JSON"),
         (b'{"model": "auto", "n": 1e400}', None, "not valid JSON"),
         (b"[" * 5000, None, "not valid JSON"),
-        ([], None, "must be a JSON object, not an empty one"),
+        ([], None, "must be a JSON object, not an empty list"),
         ([1], None, "must be a JSON object, not a list"),
         (7, None, "must be a JSON object, not a number"),
         (None, None, "must be a JSON object, not null"),
@@ -107,7 +107,7 @@ def test_a_refused_body_names_the_field_and_the_fix(body: Any, param: str | None
     ("route", "body", "param", "says"),
     [
         ("/v1/embeddings", {"model": "e", "input": "x", "stream": True}, "stream", "does not stream"),
-        ("/v1/embeddings", {"model": "e", "input": ""}, "input", "not an empty one"),
+        ("/v1/embeddings", {"model": "e", "input": ""}, "input", "not an empty string"),
         ("/v1/completions", {"model": "e", "prompt": {"a": 1}}, "prompt", "not an object"),
         ("/v1/rerank", {"model": "e"}, "query", "missing"),
         ("/tokenize", {"model": "e"}, "prompt", "missing"),
