@@ -110,7 +110,7 @@ def start_cluster(home: Home, env: Mapping[str, str]) -> Cluster:
     try:
         save_cluster(home, cluster)
         address = _wait_for_ray(cluster, temp_dir / "ray_current_cluster", home.ray_log)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nothing that was started is left running
         cluster.kill()
         forget_cluster(home, cluster)
         raise

@@ -15,6 +15,6 @@ def write_private(path: Path, content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
-    except BaseException:
+    except BaseException:  # interrupted too: no half-written secret is left behind
         os.unlink(name)
         raise
