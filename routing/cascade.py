@@ -22,6 +22,8 @@ class Reason(StrEnum):
     """The answer of a lower tier was judged not good enough."""
     FALLBACK = "fallback"
     """The tier before it could not answer."""
+    RETRY = "retry"
+    """The same model once more, at another replica or after a pause."""
 
 
 class Verdict(StrEnum):

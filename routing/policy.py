@@ -66,20 +66,25 @@ class Exclusion(StrEnum):
 
 
 class NoRoute(Exception):
-    """No model may answer this request. `excluded` says why, per model."""
+    """No model may answer this request. `excluded` says why, per model; `lacking`: the capabilities it has not."""
 
-    def __init__(self, model: str, excluded: Mapping[str, Exclusion]) -> None:
-        reasons = "; ".join(f"{name} {why.value}" for name, why in excluded.items())
+    def __init__(self, model: str, excluded: Mapping[str, Exclusion], lacking: Mapping[str, Sequence[str]]) -> None:
+        reasons = "; ".join(_why(why, name, lacking) for name, why in excluded.items())
         super().__init__(f"no model may answer {model!r}: {reasons or 'no model is configured'}")
         self.model = model
         self.excluded = excluded
+
+
+def _why(why: Exclusion, name: str, lacking: Mapping[str, Sequence[str]]) -> str:
+    named = f": {', '.join(lacking[name])}" if why is Exclusion.NEEDS else ""
+    return f"{name} {why.value}{named}"
 
 
 class UnknownModel(NoRoute):
     """No candidate has the name asked for."""
 
     def __init__(self, model: str) -> None:
-        super().__init__(model, {})
+        super().__init__(model, {}, {})
         self.args = (f"there is no model {model!r}",)
 
 
@@ -128,7 +133,7 @@ class LadderPolicy:
         excluded = {each.model: why for each in request.candidates if (why := _exclusion(request, each))}
         usable = _by_tier(request.ladder, [each for each in request.candidates if each.model not in excluded])
         if not usable:
-            raise NoRoute(request.model, excluded)
+            raise NoRoute(request.model, excluded, _lacking(request))
         start = _start(request, usable, self.threshold if request.quality_floor is None else request.quality_floor)
         order = _order(request, usable, start)
         tried = [each for each in order if each.available] or order
@@ -147,8 +152,13 @@ def direct(request: PlanRequest) -> Plan:
         raise UnknownModel(request.model)
     why = _forbidden(request, named[0])
     if why:
-        raise NoRoute(request.model, {request.model: why})
+        raise NoRoute(request.model, {request.model: why}, _lacking(request))
     return Plan("direct", (Attempt(request.model, named[0].tier, Reason.DIRECT),), request.scores, named[0].tier)
+
+
+def _lacking(request: PlanRequest) -> dict[str, list[str]]:
+    """Model → capabilities the request needs and it has not."""
+    return {each.model: sorted(request.needs - each.capabilities) for each in request.candidates}
 
 
 def _forbidden(request: PlanRequest, candidate: Candidate) -> Exclusion | None:

@@ -167,6 +167,17 @@ def test_no_route_says_why(request_: PlanRequest, model: str, why: Exclusion) ->
     assert not isinstance(caught.value, UnknownModel)
 
 
+def test_no_route_names_the_capabilities_that_are_missing() -> None:
+    able = Candidate("able", "small", capabilities=frozenset({"chat", "json", "tools"}))
+    unable = Candidate("unable", "small", capabilities=frozenset({"chat"}))
+    needy = PlanRequest(
+        "auto", ("small",), (able, unable), needs=frozenset({"chat", "tools", "json"}), deny=frozenset({"able"})
+    )
+    with pytest.raises(NoRoute) as caught:
+        POLICY.plan(needy)
+    assert str(caught.value).endswith("deny list; unable lacks a capability the request needs: json, tools")
+
+
 def test_no_route_without_any_model() -> None:
     with pytest.raises(NoRoute, match="no model is configured"):
         POLICY.plan(replace(REQUEST, candidates=()))
