@@ -14,7 +14,7 @@ Scalar: TypeAlias = str | int | float | bool
 OPERATIONS = ("chat", "completions", "responses", "messages", "embeddings", "rerank", "score", "tokenize")
 """Things a client can ask of a model; each is one route of the gateway."""
 
-FEATURES = ("tools", "json", "vision", "logprobs")
+FEATURES = ("tools", "json", "vision", "audio", "video", "logprobs")
 """Abilities a request may need on top of its operation."""
 
 EMBED_TIER = "embed"

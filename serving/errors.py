@@ -7,12 +7,21 @@
     │   ├── ModelNotFound         404 model_not_found
     │   ├── NotRoutable           404 no_route
     │   ├── MethodNotAllowed      405 method_not_allowed
-    │   ├── RequestTimeout        408 request_timeout
-    │   └── BodyTooLarge          413 body_too_large
+    │   ├── ResponseNotFound      404 response_not_found
+    │   ├── MediaRefused          400 media_url_refused
+    │   ├── MediaUnavailable      400 media_fetch_failed         (a retry may help)
+    │   ├── RequestTimeout        408 request_timeout            (a retry may help)
+    │   ├── BodyTooLarge          413 body_too_large
+    │   ├── UnsupportedEncoding   415 unsupported_content_encoding
+    │   └── HeadersTooLarge       431 headers_too_large
+    ├── RateLimited               429 rate_limit_exceeded    (Retry-After)
     ├── Overloaded                503 overloaded             (Retry-After)
+    ├── StoreUnavailable          503 store_unavailable      (Retry-After)
+    ├── ShuttingDown              503 shutting_down          (Retry-After)
     ├── UpstreamFailed            502 upstream_failed
     │   ├── UpstreamRefused       503 upstream_refused           no connection, or 5xx/429 before the first byte
     │   ├── UpstreamTimeout       504 upstream_timeout
+    │   ├── RetryBudgetExhausted  503 retry_budget_exhausted     another try would have been one too many
     │   ├── UpstreamDisconnected  502 upstream_disconnected      the answer was cut short
     │   └── UpstreamInvalid       502 upstream_invalid_response  200, but not an answer
     └── ConfigError               exit code 2; never sent to a client
@@ -34,6 +43,10 @@ class MillraceError(Exception):
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
     retry_after_s: int | None = None
+    retry_helps: ClassVar[bool] = True
+    """False where the same request must fail again: the client is told so (`x-should-retry: false`)."""
+    anthropic_type: ClassVar[str] = "api_error"
+    """The name Anthropic's clients know this kind of error by."""
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message)
@@ -49,6 +62,8 @@ class BadRequest(MillraceError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
+    retry_helps = False
+    anthropic_type = "invalid_request_error"
 
 
 class Unauthenticated(BadRequest):
@@ -57,6 +72,7 @@ class Unauthenticated(BadRequest):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+    anthropic_type = "authentication_error"
 
 
 class RouteNotFound(BadRequest):
@@ -64,6 +80,7 @@ class RouteNotFound(BadRequest):
 
     status = 404
     code = "route_not_found"
+    anthropic_type = "not_found_error"
 
 
 class ModelNotFound(BadRequest):
@@ -71,6 +88,7 @@ class ModelNotFound(BadRequest):
 
     status = 404
     code = "model_not_found"
+    anthropic_type = "not_found_error"
 
 
 class NotRoutable(BadRequest):
@@ -78,6 +96,7 @@ class NotRoutable(BadRequest):
 
     status = 404
     code = "no_route"
+    anthropic_type = "not_found_error"
 
 
 class MethodNotAllowed(BadRequest):
@@ -87,11 +106,33 @@ class MethodNotAllowed(BadRequest):
     code = "method_not_allowed"
 
 
+class ResponseNotFound(BadRequest):
+    """No stored response of that id, or none of this tenant's."""
+
+    status = 404
+    code = "response_not_found"
+    anthropic_type = "not_found_error"
+
+
+class MediaRefused(BadRequest):
+    """An image or file URL that is not fetched: not `data:`, and not on a host the operator listed."""
+
+    code = "media_url_refused"
+
+
+class MediaUnavailable(BadRequest):
+    """The host of an image or file URL failed. Not a 5xx: no model did, and another replica would not do better."""
+
+    code = "media_fetch_failed"
+    retry_helps = True
+
+
 class RequestTimeout(BadRequest):
     """The client did not send its body in time."""
 
     status = 408
     code = "request_timeout"
+    retry_helps = True
 
 
 class BodyTooLarge(BadRequest):
@@ -99,6 +140,32 @@ class BodyTooLarge(BadRequest):
 
     status = 413
     code = "body_too_large"
+    anthropic_type = "request_too_large"
+
+
+class UnsupportedEncoding(BadRequest):
+    """A `content-encoding` other than gzip."""
+
+    status = 415
+    code = "unsupported_content_encoding"
+
+
+class HeadersTooLarge(BadRequest):
+    """Too many header bytes, or too many headers."""
+
+    status = 431
+    code = "headers_too_large"
+    anthropic_type = "request_too_large"
+
+
+class RateLimited(MillraceError):
+    """More requests or tokens a minute than this key may have; `retry_after_s` says when there is room again."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    retry_after_s = 1
+    anthropic_type = "rate_limit_error"
 
 
 class Overloaded(MillraceError):
@@ -108,6 +175,24 @@ class Overloaded(MillraceError):
     type = "overloaded_error"
     code = "overloaded"
     retry_after_s = 1
+    anthropic_type = "overloaded_error"
+
+
+class StoreUnavailable(MillraceError):
+    """The gateway's store cannot be read or written."""
+
+    status = 503
+    code = "store_unavailable"
+    retry_after_s = 5
+
+
+class ShuttingDown(MillraceError):
+    """This gateway stops and its time for running answers is over; another one takes the next request."""
+
+    status = 503
+    code = "shutting_down"
+    retry_after_s = 1
+    anthropic_type = "overloaded_error"
 
 
 class UpstreamFailed(MillraceError):
@@ -117,6 +202,16 @@ class UpstreamFailed(MillraceError):
     type = "upstream_error"
     code = "upstream_failed"
     upstream_status: int = 0
+    replica: str = "-"
+    """Which one failed, where that is known."""
+    sent: bool = True
+    """False when the request reached nobody, so that it put no load on anyone."""
+    tried: bool = True
+    """False when not even a connection was tried: no replica is in service, or a pause was asked for."""
+    pause_s: float | None = None
+    """How long the upstream asked to be left alone, seconds."""
+    said: bytes = b""
+    """The error it gave within a stream, as JSON."""
 
 
 class UpstreamRefused(UpstreamFailed):
@@ -132,6 +227,15 @@ class UpstreamTimeout(UpstreamFailed):
 
     status = 504
     code = "upstream_timeout"
+
+
+class RetryBudgetExhausted(UpstreamFailed):
+    """It failed, and the share of requests that may be tried again is used up."""
+
+    status = 503
+    code = "retry_budget_exhausted"
+    retry_after_s = 5
+    anthropic_type = "overloaded_error"
 
 
 class UpstreamDisconnected(UpstreamFailed):
@@ -159,7 +263,7 @@ class ConfigError(MillraceError):
 def render(error: MillraceError, *, anthropic: bool = False) -> bytes:
     """The JSON body of an error: OpenAI's shape with all four keys, or Anthropic's on `/v1/messages`."""
     if anthropic:
-        return msgspec.json.encode({"type": "error", "error": {"type": error.type, "message": error.message}})
+        return msgspec.json.encode({"type": "error", "error": {"type": error.anthropic_type, "message": error.message}})
     body = {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
     return msgspec.json.encode({"error": body})
 
@@ -170,6 +274,7 @@ MAX_RETRY_AFTER_S = 120
 
 def retry_headers(error: MillraceError) -> Mapping[str, str]:
     """Headers that steer the client's retries."""
-    if error.retry_after_s is None:
-        return {}
-    return {"retry-after": str(min(error.retry_after_s, MAX_RETRY_AFTER_S))}
+    headers = {} if error.retry_helps else {"x-should-retry": "false"}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, min(error.retry_after_s, MAX_RETRY_AFTER_S)))
+    return headers

@@ -35,10 +35,15 @@ class InFlightLimit:
         self._limit = limit
         self.in_flight = 0
 
+    @property
+    def limit(self) -> int:
+        """How many that is."""
+        return self._limit
+
     def admit(self, tenant: str, *, now: float) -> "Place":
         """See `Admission.admit`."""
         if self.in_flight >= self._limit:
-            raise Overloaded(f"{self._limit} requests are in flight, which is the limit; retry in a moment")
+            raise _full(self._limit)
         self.in_flight += 1
         return Place(self)
 
@@ -60,3 +65,26 @@ class Place:
         limit, self._limit = self._limit, None
         if limit is not None:
             limit.in_flight -= 1
+
+
+class Intake:
+    """The bodies being read: with what is in flight never more than there are places, so overload buffers nothing.
+
+    A context manager for reading one body. Raises `Overloaded` on entry.
+    """
+
+    def __init__(self, places: InFlightLimit) -> None:
+        self._places = places
+        self.reading = 0
+
+    def __enter__(self) -> None:
+        if self.reading + self._places.in_flight >= self._places.limit:
+            raise _full(self._places.limit)
+        self.reading += 1
+
+    def __exit__(self, *failure: object) -> None:
+        self.reading -= 1
+
+
+def _full(limit: int) -> Overloaded:
+    return Overloaded(f"{limit} requests are in flight, which is the limit; retry in a moment")

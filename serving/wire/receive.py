@@ -3,16 +3,25 @@
 import asyncio
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from starlette.types import Message, Receive
 
-from serving.errors import BadRequest, BodyTooLarge, RequestTimeout, Unauthenticated
+from serving.errors import BadRequest, HeadersTooLarge, RequestTimeout, Unauthenticated, UnsupportedEncoding
 from serving.keys import Tenant
+from serving.wire.gunzip import Gunzip, too_large
+from serving.wire.limits import InputLimits
 
 Headers = Mapping[bytes, bytes]
 """As in an ASGI scope: names in lower case, the last of equal names."""
 
+BODY_GRACE_S = 10.0
+"""How long a body may take to begin before its rate counts, seconds."""
+TIMEOUT_HEADER = b"x-millrace-timeout-s"
+
+_SECONDS = re.compile(rb"\d{1,6}(\.\d{1,6})?")
+_RETRIES = re.compile(rb"\d{1,3}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _RELAYED_HEADERS = (b"anthropic-version", b"anthropic-beta", b"traceparent", b"tracestate")
 _RELAYED_VALUE = re.compile(rb"[\x20-\x7e]{1,4096}")
@@ -37,33 +46,82 @@ def raw_key(headers: Headers) -> str:
     return raw.decode("latin-1")
 
 
-async def read_body(receive: Receive, headers: Headers, *, limit: int, timeout_s: float) -> bytes:
-    """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `RequestTimeout`, `BadRequest`, `ClientGone`.
+def check_headers(raw: Sequence[tuple[bytes, bytes]], limits: InputLimits) -> None:
+    """Raises `HeadersTooLarge` for too many headers, or too many bytes of them. `raw`: as in an ASGI scope."""
+    if len(raw) > limits.max_headers:
+        raise HeadersTooLarge(f"{len(raw)} headers are over the limit of {limits.max_headers} (setting max_headers)")
+    size = sum(map(len, chain.from_iterable(raw)))
+    if size > limits.max_header_bytes:
+        limit = f"the limit of {limits.max_header_bytes} bytes (setting max_header_bytes)"
+        raise HeadersTooLarge(f"{size} bytes of headers are over {limit}")
 
-    `limit`: bytes; `timeout_s`: for the whole body together.
+
+async def read_body(receive: Receive, headers: Headers, limits: InputLimits, *, path: str) -> bytes:
+    """The whole body, decompressed. Nothing of it is kept beyond the limit of `path`, and a block.
+
+    Raises `BodyTooLarge` as soon as it is known to be, before reading when it is declared; `UnsupportedEncoding`,
+    `RequestTimeout`, `BadRequest` (broken gzip), `ClientGone`.
     """
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise BadRequest("content-encoding: not supported; send the body uncompressed")
-    declared = headers.get(b"content-length", b"0")
-    too_large = BodyTooLarge(f"the body is over the limit of {limit} bytes (setting max_body_bytes)")
-    if declared.isdigit() and int(declared[:20]) > limit:
-        raise too_large
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"identity", b"gzip", b"x-gzip", b""):
+        raise UnsupportedEncoding("content-encoding: only gzip is supported; or send the body uncompressed")
+    limit = limits.body_bytes(path)
+    if declared_bytes(headers) > limit:
+        raise too_large(limit)
+    gunzip = Gunzip(limit, limits.max_gzip_ratio) if b"gzip" in encoding else None
+    loop, size = asyncio.get_running_loop(), 0
     parts: list[bytes] = []
-    size = 0
+    began_s = loop.time()
     try:
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(body_time_s(0, limits)) as patience:
             while True:
                 message: Message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
+                part = message.get("body", b"")
+                size += len(part)
                 if size > limit:
-                    raise too_large
+                    raise too_large(limit)
+                parts += [part] if gunzip is None else gunzip.feed(part)
                 if not message.get("more_body", False):
-                    return b"".join(parts) if len(parts) > 1 else parts[0]
+                    break
+                patience.reschedule(began_s + body_time_s(size, limits))
     except TimeoutError as error:
-        raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s") from error
+        raise RequestTimeout(
+            f"the body did not arrive in time: it has {limits.body_timeout_s:g} s, and after {BODY_GRACE_S:g} s must "
+            f"have kept to {limits.min_body_bytes_per_s} bytes a second"
+        ) from error
+    if gunzip is not None:
+        gunzip.close()
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def declared_bytes(headers: Headers) -> int:
+    """What `content-length` says; 0 without a readable one."""
+    given = headers.get(b"content-length", b"")
+    return int(given[:20]) if given.isdigit() else 0
+
+
+def body_time_s(size: int, limits: InputLimits) -> float:
+    """How long after its beginning a body of which `size` bytes are here may go on without another one, seconds."""
+    return min(limits.body_timeout_s, BODY_GRACE_S + size / limits.min_body_bytes_per_s)
+
+
+def own_deadline_s(headers: Headers) -> float | None:
+    """The seconds in `x-millrace-timeout-s`, None without it. Raises `BadRequest`."""
+    given = headers.get(TIMEOUT_HEADER)
+    if given is None:
+        return None
+    if not _SECONDS.fullmatch(given) or not float(given):
+        name = TIMEOUT_HEADER.decode()
+        raise BadRequest(f"{name}: must be seconds, a number over 0 such as 30 or 2.5", param=name)
+    return float(given)
+
+
+def client_retry(headers: Headers) -> int | None:
+    """Which retry of its own the client says this is (`x-stainless-retry-count`); None when it says nothing."""
+    given = headers.get(b"x-stainless-retry-count", b"")
+    return int(given) if _RETRIES.fullmatch(given) else None
 
 
 def request_id(headers: Headers) -> str:

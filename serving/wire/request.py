@@ -13,32 +13,24 @@ import msgspec
 
 from routing.policy import Hosted
 from serving.errors import BadRequest
+from serving.wire.content import abilities, refuse_tensors
+from serving.wire.json_guard import decode_object, json_type
+from serving.wire.limits import DEFAULTS, InputLimits
+from serving.wire.parameters import check_parameters
 from serving.wire.routes import Route
-
-DROPPED = frozenset(
-    {
-        "cache_salt",
-        "chat_template",
-        "chat_template_kwargs",
-        "ec_transfer_params",
-        "kv_transfer_params",
-        "media_io_kwargs",
-        "mm_processor_kwargs",
-        "priority",
-        "prompt_embeds",
-        "request_id",
-        "routing",
-        "vllm_xargs",
-    }
-)
-"""Fields that never reach an upstream: they could harm an engine or another tenant (docs/design.md, "Engines")."""
+from serving.wire.withheld import DROPPED
 
 HOSTED_CHOICES: tuple[Hosted, ...] = get_args(Hosted)
 MAX_NAME_CHARS = 256
 """The longest model name or routing key that is looked at: both come back in error messages, a model in the log too."""
 
 _ROUTING_KEYS = ("allow", "deny", "hosted", "quality_floor")
-_IMAGE_PARTS = ("image", "image_url", "input_image")
+_FUNCTION_TOOLS: Mapping[str, tuple[object, ...]] = {
+    "chat": (None, "function"),
+    "responses": ("function",),
+    "messages": (None, "custom"),
+}
+"""Operation → types of the tools a model must be able to call; others (web search, namespaces) are no ability of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +58,21 @@ class Request:
     body: Mapping[str, Any]
     routing: RoutingOptions = field(default_factory=RoutingOptions)
     relayed_headers: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float | None = None
+    """The client's own deadline for the whole request, seconds; None leaves it to the gateway."""
 
 
-def parse_request(route: Route, raw: bytes, *, request_id: str, headers: Mapping[str, str]) -> Request:
-    """Check `raw` against `route`. Raises `BadRequest` for anything that cannot be routed."""
-    body = _decode_object(raw)
+def parse_request(
+    route: Route,
+    raw: bytes,
+    *,
+    request_id: str,
+    headers: Mapping[str, str],
+    limits: InputLimits = DEFAULTS,
+    timeout_s: float | None = None,
+) -> Request:
+    """Check `raw` against `route`. Raises `BadRequest` for what cannot be routed or is no valid value."""
+    body = decode_object(raw, max_depth=limits.max_json_depth)
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest('model: must be a non-empty string; use "auto" or a name from /v1/models', param="model")
@@ -78,10 +80,11 @@ def parse_request(route: Route, raw: bytes, *, request_id: str, headers: Mapping
         raise BadRequest(f"model: longer than {MAX_NAME_CHARS} characters; /v1/models lists the names", param="model")
     stream = False if body.get("stream") is None else body["stream"]
     if not isinstance(stream, bool):
-        raise BadRequest(f"stream: must be true or false, not {_json_type(stream)}", param="stream")
+        raise BadRequest(f"stream: must be true or false, not {json_type(stream)}", param="stream")
     if stream and not route.streams:
         raise BadRequest(f"stream: {route.path} does not stream; leave it out", param="stream")
     _check_prompt(route, body)
+    check_parameters(route.operation, body, limits)
     return Request(
         id=request_id,
         route=route,
@@ -91,17 +94,8 @@ def parse_request(route: Route, raw: bytes, *, request_id: str, headers: Mapping
         body=body,
         routing=_routing_options(body.get("routing")),
         relayed_headers=headers,
+        timeout_s=timeout_s,
     )
-
-
-def _decode_object(raw: bytes) -> dict[str, Any]:
-    try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the body is not valid JSON: {error}; send one JSON object in UTF-8") from error
-    if not isinstance(body, dict):
-        raise BadRequest(f"the body must be a JSON object, not {_json_type(body)}")
-    return body
 
 
 def _check_prompt(route: Route, body: Mapping[str, Any]) -> None:
@@ -112,17 +106,19 @@ def _check_prompt(route: Route, body: Mapping[str, Any]) -> None:
         value = body[name]
         if name == "messages":
             _check_messages(value)
-        elif not isinstance(value, str | list) or not value:
-            raise BadRequest(f"{name}: must be a non-empty string or list, not {_json_type(value)}", param=name)
+        if name in ("messages", "input"):
+            refuse_tensors(value, field=name)
+        if not isinstance(value, str | list) or not value:
+            raise BadRequest(f"{name}: must be a non-empty string or list, not {json_type(value)}", param=name)
 
 
 def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
-        raise BadRequest(f"messages: must be a non-empty list of objects, not {_json_type(messages)}", param="messages")
+        raise BadRequest(f"messages: must be a non-empty list of objects, not {json_type(messages)}", param="messages")
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             raise BadRequest(
-                f"messages[{index}]: must be an object with role and content, not {_json_type(message)}",
+                f"messages[{index}]: must be an object with role and content, not {json_type(message)}",
                 param=f"messages[{index}]",
             )
         if not isinstance(message.get("role"), str):
@@ -131,18 +127,14 @@ def _check_messages(messages: Any) -> None:
 
 def _wants_usage(body: Mapping[str, Any]) -> bool:
     options = body.get("stream_options")
-    if options is None:
-        return False
-    if not isinstance(options, dict):
-        raise BadRequest(f"stream_options: must be an object, not {_json_type(options)}", param="stream_options")
-    return bool(options.get("include_usage", False))
+    return isinstance(options, dict) and bool(options.get("include_usage"))
 
 
 def _routing_options(raw: Any) -> RoutingOptions:
     if raw is None:
         return RoutingOptions()
     if not isinstance(raw, dict):
-        raise BadRequest(f"routing: must be an object, not {_json_type(raw)}", param="routing")
+        raise BadRequest(f"routing: must be an object, not {json_type(raw)}", param="routing")
     for key in raw:
         if key not in _ROUTING_KEYS:
             name = key[:MAX_NAME_CHARS]
@@ -167,30 +159,41 @@ def _names(raw: Mapping[str, Any], key: str) -> frozenset[str]:
 
 def needs_of(request: Request) -> frozenset[str]:
     """Capabilities a model must have to answer: the operation, and the features the body uses."""
-    body = request.body
-    needs = {request.route.operation}
-    if body.get("tools"):
+    body, operation = request.body, request.route.operation
+    needs = {operation}
+    if body.get("tools") and _calls_functions(operation, body):
         needs.add("tools")
-    if body.get("logprobs"):
+    if _wants_logprobs(body):
         needs.add("logprobs")
-    kind = body.get("response_format")
-    if isinstance(kind, dict) and str(kind.get("type", "")).startswith("json"):
+    if _wants_json(body):
         needs.add("json")
-    if any(_has_image(body.get(name)) for name in request.route.prompt):
-        needs.add("vision")
+    for name in request.route.prompt:
+        if type(body.get(name)) is list:
+            needs |= abilities(body[name])
     return frozenset(needs)
 
 
-def _has_image(messages: Any) -> bool:
-    if not isinstance(messages, list):
+def _calls_functions(operation: str, body: Mapping[str, Any]) -> bool:
+    choice, tools = body.get("tool_choice"), body["tools"]
+    if choice == "none" or (isinstance(choice, dict) and choice.get("type") == "none") or not isinstance(tools, list):
         return False
-    parts = (
-        part
-        for message in messages
-        if isinstance(message, dict) and isinstance(message.get("content"), list)
-        for part in message["content"]
-    )
-    return any(isinstance(part, dict) and part.get("type") in _IMAGE_PARTS for part in parts)
+    callable_types = _FUNCTION_TOOLS.get(operation, ())
+    return any(isinstance(tool, dict) and tool.get("type") in callable_types for tool in tools)
+
+
+def _wants_logprobs(body: Mapping[str, Any]) -> bool:
+    """`logprobs: 0` of completions asks for those of the chosen tokens."""
+    asked = body.get("logprobs")
+    if asked is not None and asked is not False:
+        return True
+    include = body.get("include")
+    return isinstance(include, list) and "message.output_text.logprobs" in include
+
+
+def _wants_json(body: Mapping[str, Any]) -> bool:
+    text = body.get("text")
+    forms = (body.get("response_format"), text.get("format") if isinstance(text, dict) else None)
+    return any(isinstance(form, dict) and str(form.get("type", "")).startswith("json") for form in forms)
 
 
 def scored_text(request: Request) -> str:
@@ -228,7 +231,7 @@ def _text_of(content: Any) -> str:
 
 
 def upstream_body(request: Request, *, model: str, cache_salt: str | None) -> bytes:
-    """The JSON sent upstream: the client's fields, less `DROPPED`, with the upstream's model name.
+    """The JSON sent upstream: the client's fields, less `DROPPED`, with the upstream's model name (see `WITHHELD`).
 
     `cache_salt` keeps tenants' prefix caches apart; None for upstreams that do not know it. Streams of chat and
     completions always ask for usage: cost is accounted from it, and it is taken out again unless the client asked.
@@ -239,17 +242,11 @@ def upstream_body(request: Request, *, model: str, cache_salt: str | None) -> by
     if cache_salt is not None:
         body["cache_salt"] = cache_salt
     if request.stream and request.route.operation in ("chat", "completions"):
-        body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        options = {**(body.get("stream_options") or {}), "include_usage": True}
+        if not request.wants_usage:
+            options.pop("continuous_usage_stats", None)  # without include_usage it would have meant nothing
+        body["stream_options"] = options
     try:
         return msgspec.json.encode(body)
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply; flatten it") from error
-
-
-def _json_type(value: Any) -> str:
-    if value == "":
-        return "an empty string"
-    if value == []:
-        return "an empty list"
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")

@@ -11,6 +11,7 @@ from serving.errors import (
     BadRequest,
     BodyTooLarge,
     ConfigError,
+    MediaUnavailable,
     MillraceError,
     ModelNotFound,
     Overloaded,
@@ -57,19 +58,45 @@ def test_every_error_has_the_four_keys(error: type[MillraceError]) -> None:
 
 def test_anthropics_shape() -> None:
     body = msgspec.json.decode(render(BodyTooLarge("too big"), anthropic=True))
-    assert body == {"type": "error", "error": {"type": "invalid_request_error", "message": "too big"}}
+    assert body == {"type": "error", "error": {"type": "request_too_large", "message": "too big"}}
+
+
+ANTHROPICS = {
+    "api_error",
+    "authentication_error",
+    "invalid_request_error",
+    "not_found_error",
+    "overloaded_error",
+    "rate_limit_error",
+    "request_too_large",
+    "timeout_error",
+}
+
+
+@pytest.mark.parametrize("error", [MillraceError, *CLASSES], ids=lambda each: each.__name__)
+def test_anthropics_clients_know_every_type(error: type[MillraceError]) -> None:
+    assert error.anthropic_type in ANTHROPICS
+    by_status = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+    assert error.anthropic_type == by_status.get(error.status, error.anthropic_type)
+
+
+@pytest.mark.parametrize("error", [each for each in CLASSES if each is not ConfigError], ids=lambda each: each.__name__)
+def test_a_retry_is_discouraged_where_it_cannot_help(error: type[MillraceError]) -> None:
+    helps = error.status in (408, 429) or error.status >= 500 or error is MediaUnavailable
+    assert retry_headers(error("says")).get("x-should-retry") == (None if helps else "false")
 
 
 @pytest.mark.parametrize(
     ("error", "headers"),
     [
-        (ModelNotFound("x"), {}),
+        (ModelNotFound("x"), {"x-should-retry": "false"}),
+        (MillraceError("x"), {}),
         (Overloaded("x"), {"retry-after": "1"}),
         (UpstreamRefused("x"), {"retry-after": "5"}),
-        (UpstreamRefused("x", retry_after_s=0), {"retry-after": "0"}),
+        (UpstreamRefused("x", retry_after_s=0), {"retry-after": "1"}),
         (UpstreamRefused("x", retry_after_s=9999), {"retry-after": str(MAX_RETRY_AFTER_S)}),
     ],
-    ids=["none", "overloaded", "refused", "now", "capped"],
+    ids=["useless", "unforeseen", "overloaded", "refused", "now", "capped"],
 )
 def test_retry_headers(error: MillraceError, headers: dict[str, str]) -> None:
     assert retry_headers(error) == headers

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from serving.errors import Overloaded
-from serving.governance.admission import InFlightLimit, Place
+from serving.governance.admission import InFlightLimit, Intake, Place
 
 
 def test_over_the_limit_is_refused_until_a_place_is_given_back() -> None:
@@ -17,6 +17,21 @@ def test_over_the_limit_is_refused_until_a_place_is_given_back() -> None:
     assert caught.value.retry_after_s == 1
     place.settle(0.5)
     house.admit("other", now=0.0)
+
+
+def test_bodies_are_read_only_where_there_is_a_place_for_them() -> None:
+    house = InFlightLimit(2)
+    intake, place = Intake(house), house.admit("acme", now=0.0)
+    with intake:
+        assert intake.reading == 1
+        with pytest.raises(Overloaded, match="2 requests are in flight"):
+            intake.__enter__()
+    with pytest.raises(KeyError), intake:
+        raise KeyError
+    assert intake.reading == 0
+    place.settle(0.0)
+    with intake, intake:
+        assert intake.reading == 2
 
 
 class House(RuleBasedStateMachine):

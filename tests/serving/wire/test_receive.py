@@ -1,6 +1,7 @@
 """Who is asking and what they sent: keys, bodies within bounds, ids and headers that are harmless to pass on."""
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,9 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.errors import BadRequest, BodyTooLarge, RequestTimeout, Unauthenticated
+from serving.errors import (
+    BadRequest,
+    BodyTooLarge,
+    HeadersTooLarge,
+    RequestTimeout,
+    Unauthenticated,
+    UnsupportedEncoding,
+)
 from serving.keys import Tenant
-from serving.wire.receive import ClientGone, authenticated, raw_key, read_body, relayed, request_id
+from serving.wire.limits import InputLimits
+from serving.wire.receive import (
+    BODY_GRACE_S,
+    ClientGone,
+    authenticated,
+    body_time_s,
+    check_headers,
+    client_retry,
+    declared_bytes,
+    own_deadline_s,
+    raw_key,
+    read_body,
+    relayed,
+    request_id,
+)
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -33,7 +55,8 @@ def saying(*parts: bytes, then: str | None = None) -> Receive:
 
 async def read(receive: Receive, *, limit: int = 10, timeout_s: float = 20.0, **headers: bytes) -> bytes:
     named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
-    return await read_body(receive, named, limit=limit, timeout_s=timeout_s)
+    limits = InputLimits(max_body_bytes=limit, body_timeout_s=timeout_s)
+    return await read_body(receive, named, limits, path="/v1/chat/completions")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +110,7 @@ async def test_an_undeclared_body_over_the_limit_is_read_no_further() -> None:
 
 
 async def test_a_body_that_does_not_arrive_in_time() -> None:
-    with pytest.raises(RequestTimeout, match=r"within 0\.01 s"):
+    with pytest.raises(RequestTimeout, match=r"it has 0\.01 s"):
         await read(saying(b"a", then="silence"), timeout_s=0.01)
 
 
@@ -96,9 +119,76 @@ async def test_a_client_that_leaves_before_its_body_is_complete() -> None:
         await read(saying(b"a", then="disconnect"))
 
 
-async def test_a_compressed_body_is_refused() -> None:
-    with pytest.raises(BadRequest, match="content-encoding: not supported; send the body uncompressed"):
-        await read(saying(b"a"), content_encoding=b"gzip")
+@pytest.mark.parametrize("size", [0, 1024, 4 * 1024 * 1024])
+def test_a_body_must_keep_to_a_rate_after_a_while(size: int) -> None:
+    limits = InputLimits(body_timeout_s=60.0, min_body_bytes_per_s=1024)
+    assert body_time_s(size, limits) == min(60.0, BODY_GRACE_S + size / 1024)
+
+
+async def test_each_route_has_its_own_limit() -> None:
+    limits = InputLimits(max_body_bytes=4, max_body_bytes_by_route={"/v1/embeddings": 2})
+    assert await read_body(saying(b"abc"), {}, limits, path="/v1/chat/completions") == b"abc"
+    with pytest.raises(BodyTooLarge, match="limit of 2 bytes"):
+        await read_body(saying(b"abc"), {}, limits, path="/v1/embeddings")
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"GZIP", b"x-gzip"])
+async def test_a_gzip_body_is_decompressed(encoding: bytes) -> None:
+    packed = gzip.compress(b"0123456789" * 5)
+    assert await read(saying(packed[:7], packed[7:]), limit=50, content_encoding=encoding) == b"0123456789" * 5
+
+
+async def test_a_gzip_body_is_held_to_the_limit_of_what_it_becomes() -> None:
+    with pytest.raises(BodyTooLarge, match="limit of 49 bytes"):
+        await read(saying(gzip.compress(b"0123456789" * 5)), limit=49, content_encoding=b"gzip")
+
+
+@pytest.mark.parametrize("raw", [gzip.compress(b"x" * 9)[:-4], b""], ids=["cut", "empty"])
+async def test_a_gzip_body_that_is_cut_short(raw: bytes) -> None:
+    with pytest.raises(BadRequest, match="cut short"):
+        await read(saying(raw), limit=50, content_encoding=b"gzip")
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"deflate", b"zstd", b"gzip, gzip"])
+async def test_other_encodings_are_not_understood(encoding: bytes) -> None:
+    receive = saying(b"a")
+    with pytest.raises(UnsupportedEncoding, match="only gzip"):
+        await read(receive, content_encoding=encoding)
+    assert (await receive())["type"] == "http.request"
+
+
+def test_headers_are_counted_and_weighed() -> None:
+    limits = InputLimits(max_headers=2, max_header_bytes=10)
+    check_headers([(b"a", b"1234"), (b"b", b"1234")], limits)
+    with pytest.raises(HeadersTooLarge, match="3 headers are over the limit of 2"):
+        check_headers([(b"a", b"1")] * 3, limits)
+    with pytest.raises(HeadersTooLarge, match="11 bytes of headers are over the limit of 10 bytes"):
+        check_headers([(b"a", b"1234567890")], limits)
+
+
+@pytest.mark.parametrize(("given", "seconds"), [(b"30", 30.0), (b"0.5", 0.5), (b"999999.25", 999999.25)])
+def test_a_deadline_of_the_clients_own(given: bytes, seconds: float) -> None:
+    assert own_deadline_s({b"x-millrace-timeout-s": given}) == seconds
+    assert own_deadline_s({}) is None
+
+
+@pytest.mark.parametrize(
+    "given", [b"", b"0", b"0.0", b"-1", b"nan", b"inf", b"1e3", b"1_0", b"5 s", b"9999999", b"\xb2"]
+)
+def test_a_deadline_that_is_none(given: bytes) -> None:
+    with pytest.raises(BadRequest, match="x-millrace-timeout-s: must be seconds") as caught:
+        own_deadline_s({b"x-millrace-timeout-s": given})
+    assert caught.value.param == "x-millrace-timeout-s"
+
+
+@pytest.mark.parametrize(("given", "retry"), [(b"0", 0), (b"2", 2), (b"", None), (b"-1", None), (b"9999", None)])
+def test_the_clients_own_retries_are_known(given: bytes, retry: int | None) -> None:
+    assert client_retry({b"x-stainless-retry-count": given}) == retry
+
+
+@pytest.mark.parametrize(("given", "size"), [(b"12", 12), (b"", 0), (b"x", 0), (b"-1", 0), (b"9" * 5000, 10**20 - 1)])
+def test_what_content_length_says(given: bytes, size: int) -> None:
+    assert declared_bytes({b"content-length": given}) == size
 
 
 @pytest.mark.parametrize("given_id", [b"a", b"req_1.2:3-4", b"x" * 128])

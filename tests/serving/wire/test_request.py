@@ -16,6 +16,8 @@ from serving.wire.routes import RELAYED
 CHAT = RELAYED["/v1/chat/completions"]
 COMPLETIONS = RELAYED["/v1/completions"]
 MESSAGES = [{"role": "user", "content": "2+2?"}]
+FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+SCHEMA = {"name": "answer", "schema": {"type": "object"}}
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(
@@ -67,7 +69,8 @@ def sent(body: Any, route: str = "/v1/chat/completions", salt: str | None = None
         (b'{"model": "\xff"}', None, "UTF-8"),
         (b'{"model": NaN}', None, "not valid JSON"),
         (b'{"model": "auto", "n": 1e400}', None, "not valid JSON"),
-        (b"[" * 5000, None, "not valid JSON"),
+        (b"[" * 5000, None, "nested too deeply"),
+        (b'{"model": "a", "model": "b"}', "model", "appears twice"),
         ([], None, "must be a JSON object, not an empty list"),
         ([1], None, "must be a JSON object, not a list"),
         (7, None, "must be a JSON object, not a number"),
@@ -165,23 +168,75 @@ def test_options_of_a_good_body() -> None:
     ("fields", "needs"),
     [
         ({}, {"chat"}),
-        ({"tools": [{}]}, {"chat", "tools"}),
+        ({"tools": [FUNCTION]}, {"chat", "tools"}),
+        ({"tools": [FUNCTION], "tool_choice": "auto"}, {"chat", "tools"}),
+        ({"tools": [FUNCTION], "tool_choice": "none"}, {"chat"}),
+        ({"tools": [{"type": "web_search"}]}, {"chat"}),
         ({"tools": [], "logprobs": False}, {"chat"}),
         ({"logprobs": True}, {"chat", "logprobs"}),
-        ({"response_format": {"type": "json_schema"}}, {"chat", "json"}),
+        ({"response_format": {"type": "json_schema", "json_schema": SCHEMA}}, {"chat", "json"}),
+        ({"response_format": {"type": "json_object"}}, {"chat", "json"}),
         ({"response_format": {"type": "text"}}, {"chat"}),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, {"chat", "vision"}),
         ({"prompt": [{"content": [{"type": "image"}]}]}, {"chat"}),
     ],
-    ids=["plain", "tools", "off", "logprobs", "json", "text", "image", "image in a field of another route"],
+    ids=[
+        "plain",
+        "tools",
+        "tools to choose from",
+        "tools not to be called",
+        "a tool of the server's",
+        "off",
+        "logprobs",
+        "schema",
+        "json",
+        "text",
+        "image",
+        "image in a field of another route",
+    ],
 )
 def test_needs(fields: dict[str, Any], needs: set[str]) -> None:
     assert needs_of(parse(chat(**fields))) == needs
 
 
-def test_an_image_in_a_responses_input_needs_vision() -> None:
-    body = {"model": "m", "input": [{"role": "user", "content": [{"type": "input_image"}]}]}
-    assert "vision" in needs_of(parse(body, "/v1/responses"))
+@pytest.mark.parametrize(
+    ("route", "fields", "needs"),
+    [
+        ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, {"vision"}),
+        (
+            "/v1/responses",
+            {"input": [{"type": "function_call_output", "output": [{"type": "input_image"}]}]},
+            {"vision"},
+        ),
+        ("/v1/responses", {"text": {"format": {"type": "json_schema", **SCHEMA}}}, {"json"}),
+        ("/v1/responses", {"text": {"format": {"type": "text"}}}, set()),
+        ("/v1/responses", {"tools": [{"type": "namespace", "name": "n"}, {"type": "web_search"}]}, set()),
+        ("/v1/responses", {"tools": [{"type": "web_search"}, {"type": "function", "name": "f"}]}, {"tools"}),
+        ("/v1/responses", {"include": ["message.output_text.logprobs"]}, {"logprobs"}),
+        ("/v1/responses", {"include": ["reasoning.encrypted_content"]}, set()),
+        ("/v1/completions", {"logprobs": 0}, {"logprobs"}),
+        ("/v1/messages", {"tools": [{"name": "f", "input_schema": {}}]}, {"tools"}),
+        ("/v1/messages", {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, set()),
+        ("/v1/messages", {"tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "none"}}, set()),
+        ("/v1/messages/count_tokens", {"tools": [{"name": "f", "input_schema": {}}]}, {"tools"}),
+    ],
+)
+def test_needs_of_other_routes(route: str, fields: dict[str, Any], needs: set[str]) -> None:
+    body = {"model": "m", "input": "i", "prompt": "p", "messages": MESSAGES, **fields}
+    assert needs_of(parse(body, route)) == needs | {RELAYED[route].operation}
+
+
+@pytest.mark.parametrize("kind", ["image_embeds", "audio_embeds"])
+def test_tensors_are_no_part_of_a_message(kind: str) -> None:
+    with pytest.raises(BadRequest, match=f"parts of type {kind} are not taken") as caught:
+        parse(chat(messages=[{"role": "user", "content": [{"type": kind, kind: "AAAA"}]}]))
+    assert caught.value.param == "messages"
+
+
+def test_the_clients_own_deadline_is_kept() -> None:
+    raw = json.dumps(chat()).encode()
+    assert parse_request(CHAT, raw, request_id="r", headers={}, timeout_s=2.5).timeout_s == 2.5
+    assert parse_request(CHAT, raw, request_id="r", headers={}).timeout_s is None
 
 
 @pytest.mark.parametrize(
@@ -214,9 +269,33 @@ def test_scored_text(route: str, body: dict[str, Any], text: str) -> None:
     assert scored_text(parse({"model": "auto", **body}, route)) == text
 
 
-def test_fields_that_could_harm_an_engine_are_dropped() -> None:
+def test_fields_that_could_harm_an_engine_or_choose_a_provider_are_dropped() -> None:
     body = sent(chat(temperature=0, **dict.fromkeys(DROPPED - {"routing"}, "evil"), routing={"hosted": "never"}))
     assert body == {"model": "m", "messages": MESSAGES, "temperature": 0}
+
+
+@given(st.dictionaries(st.sampled_from(sorted(DROPPED - {"routing"})), values), st.sampled_from(sorted(RELAYED)))
+def test_nothing_withheld_reaches_an_upstream_and_what_is_nested_does(withheld: dict[str, Any], route: str) -> None:
+    """At the top level such a field could choose a provider; within `metadata` it is the client's own word."""
+    body = {"model": "m", "prompt": "p", "input": "i", "messages": MESSAGES, "query": "q", "documents": ["d"]}
+    forwarded = sent({**body, **withheld, "metadata": withheld, "unknown": [withheld]}, route)
+    assert not set(forwarded) & DROPPED
+    assert forwarded["metadata"] == withheld
+    assert forwarded["unknown"] == [withheld]
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "mcp", "server_label": "x", "server_url": "https://mcp.example.com", "headers": {"a": "b"}},
+        {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f", "parameters": {}}]},
+        {"type": "web_search", "external_web_access": True},
+    ],
+    ids=["mcp", "namespace", "web search"],
+)
+def test_tools_of_unknown_types_pass_as_they_are(tool: dict[str, Any]) -> None:
+    body = {"model": "a", "input": "p", "tools": [tool], "client_metadata": {"x": 1}, "store": False}
+    assert sent(body, "/v1/responses") == {**body, "model": "m"}
 
 
 def test_the_clients_cache_salt_is_overwritten() -> None:
