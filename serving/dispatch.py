@@ -1,178 +1,186 @@
 """Drives the cascade against the upstreams: makes each attempt, reports what came of it, returns the accepted answer.
 
-Knows nothing of tenants, HTTP servers or prices. An attempt fails here only before its first content byte has been
-passed on, so failing over is invisible to the client. Every response that is not returned is closed.
+Knows nothing of tenants, HTTP servers or prices. Fails over only before the first content byte has been passed on: to
+another replica of the model, then to the next attempt of the cascade. A model whose breaker is open is skipped; an
+attempt beyond a request's first that reaches an upstream is paid for out of the retry budget.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+import random
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil
 
-import msgspec
-
-from models.spec import ModelSpec
-from routing.cascade import Attempt, Cascade, Evidence, Verdict
-from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
+from routing.breaker import Breaker, BreakerRules, Pass, Result, State
+from routing.cascade import Attempt, Cascade, Evidence, Reason, Verdict
+from routing.retry import RetryBudget, RetryRules
+from serving.attempt import Answer, Target, answered, call
+from serving.errors import RetryBudgetExhausted, UpstreamFailed, UpstreamRefused
 from serving.record import Tried
-from serving.upstreams.upstream import Upstream, UpstreamRequest, UpstreamResponse
-from serving.wire.request import Request, upstream_body
-from serving.wire.sse import MAX_FRAME_BYTES, frame_data, has_event, is_error_frame
-
-_SALTED = frozenset({"chat", "completions", "responses", "messages", "embeddings", "rerank", "score"})
-"""Operations that fill a prefix cache."""
-_OURS = frozenset({401, 402, 403, 404, 407, 408, 429})
-"""4xx that say something about the upstream or our account there, not about the client's request."""
+from serving.retrying import Retrying, helps_elsewhere
+from serving.wire.request import Request
 
 CANCELLED = "cancelled"
 """Outcome of an attempt that was given up unfinished: the client went away or the request's time was over."""
+BREAKER_OPEN = "breaker_open"
+"""Outcome of an attempt that was not made, because that model keeps failing."""
+
+__all__ = ["BREAKER_OPEN", "CANCELLED", "Answer", "Dispatcher", "Target", "settled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A model and the way to it."""
+@dataclass(slots=True)
+class _Trip:
+    """One request on its way through its attempts."""
 
-    spec: ModelSpec
-    upstream: Upstream
-
-    @property
-    def upstream_model(self) -> str:
-        """The name the upstream knows the model by."""
-        return self.spec.hosted.model if self.spec.hosted else self.spec.name
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The accepted answer. `content`: the whole body, or of a stream its first chunk, with `rest` still to come."""
-
-    attempt: Attempt
-    target: Target
-    response: UpstreamResponse
-    content: bytes
-    data: Mapping[str, Any]
-    """`content` decoded; empty for a stream and for a 4xx."""
-    rest: AsyncIterator[bytes]
-    sent_s: float
-    """When the attempt began, monotonic seconds."""
+    request: Request
+    salt: str
+    decision: str
+    tried: list[Tried]
+    calls: int = 0
+    """Attempts made, whether or not they reached anybody."""
+    failed: UpstreamFailed | None = None
+    """The last failure of an attempt that reached an upstream: what follows it is a retry."""
+    again: set[str] = field(default_factory=set)
+    """Models asked a second time; nobody is asked a third."""
 
 
 class Dispatcher:
-    """Makes attempts. `clock` gives monotonic seconds."""
+    """Makes attempts. `clock` gives monotonic seconds; without `breakers` and `retrying`, their defaults."""
 
-    def __init__(self, targets: Mapping[str, Target], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        clock: Callable[[], float],
+        *,
+        breakers: Mapping[str, Breaker] | None = None,
+        retrying: Retrying | None = None,
+    ) -> None:
         self._targets = targets
         self._clock = clock
+        self._breakers = breakers or {name: Breaker(BreakerRules(), random.random) for name in targets}
+        rules = RetryRules()
+        self._retrying = retrying or Retrying(rules, RetryBudget(rules), random.random, asyncio.sleep)
 
-    async def run(self, cascade: Cascade, request: Request, *, salt: str, tried: list[Tried]) -> Answer:
+    async def run(self, cascade: Cascade, request: Request, *, salt: str, decision: str, tried: list[Tried]) -> Answer:
         """Follow `cascade` until it accepts an answer; failed attempts are appended to `tried`.
 
-        Raises the last attempt's `UpstreamFailed` when the cascade ends without one.
+        Upstreams know the request as `<decision>-<number of the attempt>`. Raises the last attempt's `UpstreamFailed`
+        when the cascade ends without an answer, `RetryBudgetExhausted` when another attempt would be one too many.
         """
+        trip = _Trip(request, salt, decision, tried)
+        self._retrying.budget.requested(self._clock())
         attempt = next(cascade)
         while True:
-            answer, failure = await self._attempt(attempt, request, salt, tried)
+            answer, failure = await self._ask(attempt, trip)
             try:
-                attempt = cascade.send(_evidence(answer, failure))
+                following = cascade.send(_evidence(answer, failure))
             except StopIteration:
-                if answer is not None:
-                    return answer
-                raise failure or UpstreamRefused("no model could be asked") from None
+                return answer or await self._last_resort(attempt, trip, failure)
             if answer is not None:
                 await answer.response.close()
+            attempt = following
 
-    async def _attempt(
-        self, attempt: Attempt, request: Request, salt: str, tried: list[Tried]
-    ) -> tuple[Answer | None, UpstreamFailed | None]:
-        target = self._targets[attempt.model]
-        sent_s = self._clock()
+    async def _last_resort(self, attempt: Attempt, trip: _Trip, failure: UpstreamFailed | None) -> Answer:
+        """There is nobody else: the same place once more, after a pause, if that can help."""
+        if failure is None:
+            raise UpstreamRefused("no model could be asked")
+        if attempt.model in trip.again or not self._retrying.helps_here(failure) or self._is_open(attempt.model):
+            raise failure
+        trip.again.add(attempt.model)
+        await self._pause(failure)
+        answer, failure = await self._ask(replace(attempt, reason=Reason.RETRY), trip)
+        if failure is not None:
+            raise failure
+        assert answer is not None
+        return answer
+
+    async def _ask(self, attempt: Attempt, trip: _Trip) -> tuple[Answer | None, UpstreamFailed | None]:
+        """Ask a model, unless its breaker is open; its breaker hears what came of it."""
+        breaker = self._breakers[attempt.model]
+        leave = breaker.enter(self._clock())
+        if leave is None:
+            trip.tried.append(Tried(attempt, replica="-", outcome=BREAKER_OPEN, busy_s=0.0))
+            return None, _open(breaker, attempt, self._clock())
+        result = Result.ABANDONED
+        calls = trip.calls
         try:
-            return await self._answer(attempt, target, request, salt, sent_s), None
+            answer = await self._ask_replicas(attempt, trip, leave)
+            result = Result.GOOD
+            return answer, None
+        except RetryBudgetExhausted:
+            result = Result.FAILED if trip.calls > calls else Result.ABANDONED
+            raise
         except UpstreamFailed as failure:
-            outcome = str(failure.upstream_status or failure.code)
-            tried.append(Tried(attempt, replica="-", outcome=outcome, busy_s=0.0))
+            result = Result.FAILED if failure.tried else Result.ABANDONED
             return None, failure
+        finally:
+            breaker.leave(leave, result, self._clock())
+
+    async def _ask_replicas(self, attempt: Attempt, trip: _Trip, leave: Pass) -> Answer:
+        """Ask once, and once more where that can help: another replica at once, or the same after the pause it asked
+        for, if that is short. A half-open breaker's one call stays one.
+        """
+        try:
+            return await self._send(attempt, trip)
+        except RetryBudgetExhausted:
+            raise
+        except UpstreamFailed as failure:
+            if leave.probe or attempt.model in trip.again:
+                raise
+            avoid: tuple[str, ...] = (failure.replica,)
+            if not (helps_elsewhere(failure) and self._targets[attempt.model].upstream.spare(avoid)):
+                if not self._retrying.is_short(failure):
+                    raise
+                avoid = ()
+            trip.again.add(attempt.model)
+            if not avoid:
+                await self._pause(failure)
+            return await self._send(replace(attempt, reason=Reason.RETRY), trip, avoid)
+
+    async def _send(self, attempt: Attempt, trip: _Trip, avoid: Collection[str] = ()) -> Answer:
+        """Send once, and record what did not work. The budget pays for what is sent after a failure."""
+        target, sent_s = self._targets[attempt.model], self._clock()
+        paid = self._pay(attempt, trip, sent_s)
+        trip.calls += 1
+        sending = call(target, trip.request, salt=trip.salt, request_id=f"{trip.decision}-{trip.calls}", avoid=avoid)
+        try:
+            return await answered(attempt, target, trip.request.route.operation, sending, sent_s=sent_s)
+        except UpstreamFailed as failure:
+            if failure.sent:
+                trip.failed = failure
+            elif paid:
+                self._retrying.budget.give_back(sent_s)
+            outcome = str(failure.upstream_status or failure.code)
+            trip.tried.append(Tried(attempt, replica=failure.replica, outcome=outcome, busy_s=0.0))
+            raise
         except asyncio.CancelledError:
-            tried.append(Tried(attempt, replica="-", outcome=CANCELLED, busy_s=0.0))
+            trip.tried.append(Tried(attempt, replica="-", outcome=CANCELLED, busy_s=0.0))
             raise
 
-    async def _answer(self, attempt: Attempt, target: Target, request: Request, salt: str, sent_s: float) -> Answer:
-        timeouts = target.spec.timeouts
-        try:
-            async with asyncio.timeout(timeouts.first_token_s if request.stream else timeouts.total_s):
-                response = await target.upstream.send(_call(target, request, salt))
-                try:
-                    rest = response.chunks()
-                    content = await _content(response, rest, stream=request.stream)
-                    whole = response.status < 300 and not request.stream
-                    data = _object(content, response.replica) if whole else {}
-                except BaseException:  # cancellation too: an answer that is not returned is closed
-                    await response.close()
-                    raise
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"{target.spec.name} did not answer in time") from error
-        return Answer(attempt, target, response, content, data, rest, sent_s)
+    def _pay(self, attempt: Attempt, trip: _Trip, now: float) -> bool:
+        if trip.failed is None or attempt.reason is Reason.ESCALATION:
+            return False
+        if self._retrying.budget.take(now):
+            return True
+        exhausted = RetryBudgetExhausted(
+            f"{trip.failed.message}; too many requests are being tried again to try this one again",
+            retry_after_s=trip.failed.retry_after_s,
+        )
+        raise exhausted from trip.failed
+
+    def _is_open(self, model: str) -> bool:
+        return self._breakers[model].state(self._clock()) is not State.CLOSED
+
+    async def _pause(self, failure: UpstreamFailed) -> None:
+        await self._retrying.sleep(self._retrying.pause_s(failure))
 
 
-def _call(target: Target, request: Request, salt: str) -> UpstreamRequest:
-    salted = target.spec.engine is not None and request.route.operation in _SALTED
-    body = upstream_body(request, model=target.upstream_model, cache_salt=salt if salted else None)
-    return UpstreamRequest(
-        path=request.route.path,
-        body=body,
-        request_id=request.id,
-        stream=request.stream,
-        headers=request.relayed_headers,
+def _open(breaker: Breaker, attempt: Attempt, now: float) -> UpstreamRefused:
+    refused = UpstreamRefused(
+        f"{attempt.model} has failed too often and is left alone for a moment",
+        retry_after_s=max(1, ceil(breaker.closed_for_s(now))),
     )
-
-
-async def _content(response: UpstreamResponse, chunks: AsyncIterator[bytes], *, stream: bool) -> bytes:
-    """The whole body, or the opening of a good stream. Raises `UpstreamFailed` for what is no answer."""
-    status = response.status
-    if status >= 500 or status in _OURS:
-        await response.close()
-        raise _refused(response)
-    if status >= 300 and not 400 <= status < 500:
-        raise UpstreamInvalid(f"{response.replica} answered {status}")
-    if status >= 400 or not stream:
-        content = await response.read()
-        await response.close()
-        return content
-    if not response.headers.get("content-type", "").startswith("text/event-stream"):
-        raise UpstreamInvalid(f"{response.replica} was asked for a stream and answered {status} without one")
-    return await _opening(chunks, response.replica)
-
-
-async def _opening(chunks: AsyncIterator[bytes], replica: str) -> bytes:
-    """The chunks up to and with the first event, comments before it included."""
-    opening = b""
-    async for chunk in chunks:
-        opening += chunk
-        if has_event(opening):
-            break
-        if len(opening) > MAX_FRAME_BYTES:
-            raise UpstreamInvalid(f"{replica} sent {len(opening)} bytes without a first event")
-    else:
-        raise UpstreamDisconnected(f"{replica} ended its stream before the first token")
-    if frame_data(opening) is None or is_error_frame(opening):
-        raise UpstreamInvalid(f"{replica} began its stream with something that is no answer")
-    return opening
-
-
-def _object(content: bytes, replica: str) -> Mapping[str, Any]:
-    try:
-        data = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamInvalid(f"{replica} answered with a body that is not JSON") from error
-    if not isinstance(data, dict) or data.get("error"):
-        raise UpstreamInvalid(f"{replica} answered 200 with something that is no answer")
-    return data
-
-
-def _refused(response: UpstreamResponse) -> UpstreamRefused:
-    pause = response.headers.get("retry-after", "")
-    seconds = int(pause) if pause.isascii() and pause.isdigit() and len(pause) < 10 else None
-    refused = UpstreamRefused(f"{response.replica} answered {response.status}", retry_after_s=seconds)
-    refused.upstream_status = response.status
+    refused.sent = refused.tried = False
     return refused
 
 

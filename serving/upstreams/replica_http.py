@@ -1,6 +1,6 @@
 """HTTP/1.1 to our own replicas: the relay's innermost loop, without what a general client does for every request.
 
-Plain HTTP, POST, connections kept open per replica, bodies with a length or in chunks: what uvicorn sends. Parsing is
+Plain HTTP, connections kept open per replica, bodies with a length or in chunks: what uvicorn sends. Parsing is
 httptools'; there are no redirects, cookies, proxies or compression here, and hosted APIs go through aiohttp instead.
 Errors leave as `UpstreamFailed`. A response that is closed before its end cuts the connection, which cancels the work.
 """
@@ -8,6 +8,7 @@ Errors leave as `UpstreamFailed`. A response that is closed before its end cuts 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import cast
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from models.spec import Timeouts
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
 from serving.upstreams.upstream import UpstreamRequest
 
+STALE_S = 1.0
+"""A kept connection that ends within this time, unheard, was closed while it lay idle: the request may go again."""
 KEPT_S = 30.0
 """How long an idle connection is used again; below the 90 s after which Serve closes it, seconds."""
 BUFFERED_BYTES = 1 << 20
@@ -49,16 +52,30 @@ class ReplicaHttp:
         parts = urlsplit(url)
         address = (parts.hostname or "", parts.port or 80)
         message = head(parts.netloc, request, headers) + request.body
-        silence = silence_s(request, timeouts)
+        patience = Patience.of(request, timeouts)
         kept = self._take(address)
         if kept is not None:
             try:
-                return await kept.exchange(message, replica, silence)
+                return await kept.exchange(message, replica, patience)
             except UpstreamDisconnected:
-                if kept.heard:
-                    raise  # otherwise it was closed while it lay idle: nothing came of this request, so it may go again
+                if not kept.was_stale():
+                    raise
         fresh = await self._connect(address, replica, timeouts.connect_s)
-        return await fresh.exchange(message, replica, silence)
+        return await fresh.exchange(message, replica, patience)
+
+    def quiet_s(self, replica: str) -> float | None:
+        """For how long no part of any answer has come of `replica`, seconds; None when it is connected to nobody.
+
+        A head is no part: engines send it before they have done anything.
+        """
+        heard = [one.heard_at for one in self._open if one.replica == replica and one.begun]
+        return asyncio.get_running_loop().time() - max(heard) if heard else None
+
+    def give_up(self, replica: str) -> None:
+        """Fail every exchange with `replica` of which no part of an answer has been passed on."""
+        for one in list(self._open):
+            if one.replica == replica:
+                one.give_up()
 
     def _take(self, address: tuple[str, int]) -> "Exchange | None":
         idle, now = self._idle.get(address, []), asyncio.get_running_loop().time()
@@ -75,7 +92,9 @@ class ReplicaHttp:
             async with asyncio.timeout(connect_s):
                 _, connection = await loop.create_connection(lambda: Exchange(loop, self, address), *address)
         except (OSError, TimeoutError) as error:
-            raise UpstreamRefused(f"{replica} cannot be reached") from error
+            refused = UpstreamRefused(f"{replica} cannot be reached")
+            refused.sent = False
+            raise refused from error
         self._open.add(connection)
         return connection
 
@@ -110,10 +129,14 @@ class Exchange(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._over = True
         self._gone = False
+        self.heard = self.begun = self.complete = False
+        self.heard_at = 0.0
+        self.replica = "-"
+        self.failure: UpstreamFailed | None = None
 
-    async def exchange(self, message: bytes, replica: str, silence: float) -> "Exchange":
-        """Send `message` and wait for the head. `silence`: seconds without a byte that are borne."""
-        self._begin(message, replica, silence)
+    async def exchange(self, message: bytes, replica: str, patience: "Patience") -> "Exchange":
+        """Send `message` and wait for the head."""
+        self._begin(message, replica, patience)
         try:
             while not self._head_here:
                 await self._wait()
@@ -122,20 +145,21 @@ class Exchange(asyncio.Protocol):
             raise
         return self
 
-    def _begin(self, message: bytes, replica: str, silence: float) -> None:
+    def _begin(self, message: bytes, replica: str, patience: "Patience") -> None:
         self.heard = False
         self.status = 0
         self.headers: dict[str, str] = {}
-        self._replica = replica
-        self._silence_s = silence
+        self.replica = replica
+        self._idle_s = patience.idle_s
         self._parser = httptools.HttpResponseParser(self)
         self._parts: list[bytes] = []
         self._buffered = 0
-        self._head_here = self._complete = self._keep_alive = self._paused = self._over = False
-        self._failure: UpstreamFailed | None = None
+        self._head_here = self.complete = self._keep_alive = self._paused = self._over = False
+        self.begun = False
+        self.failure = None
         self._waiter: asyncio.Future[None] | None = None
-        self._heard_at = self._loop.time()
-        self._timer = self._loop.call_at(self._heard_at + silence, self._listen)
+        self.heard_at = self._loop.time()
+        self._timer = self._loop.call_at(self.heard_at + patience.first_s, self._first_is_late)
         if self._gone:
             self._fail(UpstreamDisconnected(f"{replica} closed the connection"))
         elif self._transport is not None:
@@ -147,8 +171,10 @@ class Exchange(asyncio.Protocol):
             if self._parts:
                 parts, self._parts, self._buffered = self._parts, [], 0
                 self._let_flow()
+                if not self.begun:
+                    self._begin_listening()
                 yield parts[0] if len(parts) == 1 else b"".join(parts)
-            elif self._complete:
+            elif self.complete:
                 return
             else:
                 await self._wait()
@@ -157,6 +183,10 @@ class Exchange(asyncio.Protocol):
         """May another exchange begin on it?"""
         return not self._gone and now - self._kept_at < KEPT_S
 
+    def was_stale(self) -> bool:
+        """Did it end so soon, and without a byte, that nobody can have worked on this exchange?"""
+        return not self.heard and self._loop.time() - self.heard_at < STALE_S
+
     def close(self) -> None:
         """End the exchange: keep the connection when the body was read to its end, else cut it. Idempotent."""
         if self._over:
@@ -164,7 +194,7 @@ class Exchange(asyncio.Protocol):
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._complete and not self._gone and self._keep_alive:
+        if self.complete and not self._gone and self._keep_alive:
             self._let_flow()
             self._kept_at = self._loop.time()
             self._pool.keep(self)
@@ -176,13 +206,18 @@ class Exchange(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def give_up(self) -> None:
+        """Fail, unless a part of the answer has been passed on."""
+        if not self._over and not self.begun:
+            self._too_late()
+
     async def _wait(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         self._waiter = self._loop.create_future()
         await self._waiter
-        if self._failure is not None and not self._parts and not self._complete:
-            raise self._failure
+        if self.failure is not None and not self._parts and not self.complete:
+            raise self.failure
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
@@ -190,22 +225,36 @@ class Exchange(asyncio.Protocol):
             waiter.set_result(None)
 
     def _fail(self, failure: UpstreamFailed) -> None:
-        if not self._over and not self._complete and self._failure is None:
-            self._failure = failure
+        if not self._over and not self.complete and self.failure is None:
+            self.failure = failure
         self._wake()
 
-    def _listen(self) -> None:
+    def _first_is_late(self) -> None:
+        if not self._parts or self._idle_s is None:  # else it is here, and about to be passed on
+            self._too_late()
+
+    def _too_late(self) -> None:
+        self._fail(UpstreamTimeout(f"{self.replica} did not answer in time"))
+
+    def _begin_listening(self) -> None:
+        """The first chunk of the body is passed on: from now on silence counts, if it is a stream."""
+        self.begun = True
+        if self._idle_s is not None and self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._idle_s, self._listen, self._idle_s)
+
+    def _listen(self, idle_s: float) -> None:
         """Called when silence may have lasted too long. A reader that holds the replica back is not its silence."""
-        quiet_s = self._loop.time() - self._heard_at
-        if quiet_s < self._silence_s or self._paused:
-            self._timer = self._loop.call_later(max(self._silence_s - quiet_s, 0.1), self._listen)
+        quiet_s = self._loop.time() - self.heard_at
+        if quiet_s < idle_s or self._paused:
+            self._timer = self._loop.call_later(max(idle_s - quiet_s, 0.1), self._listen, idle_s)
         else:
-            self._fail(UpstreamTimeout(f"{self._replica} did not answer in time"))
+            self._too_late()
 
     def _let_flow(self) -> None:
         if self._paused and self._transport is not None:
             self._paused = False
-            self._heard_at = self._loop.time()
+            self.heard_at = self._loop.time()
             self._transport.resume_reading()
 
     # asyncio.Protocol
@@ -216,17 +265,17 @@ class Exchange(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        if self._over or self._complete:  # bytes that nobody asked for: whose answer they are cannot be known any more
+        if self._over or self.complete:  # bytes that nobody asked for: whose answer they are cannot be known any more
             self._gone = True
             self.cut()
             return
         self.heard = True
-        self._heard_at = self._loop.time()
+        self.heard_at = self._loop.time()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._keep_alive = False
-            self._fail(UpstreamInvalid(f"{self._replica} answered with something that is not HTTP"))
+            self._fail(UpstreamInvalid(f"{self.replica} answered with something that is not HTTP"))
             return
         if self._buffered > BUFFERED_BYTES and not self._paused and self._transport is not None:
             self._paused = True
@@ -238,7 +287,7 @@ class Exchange(asyncio.Protocol):
         self._gone = True
         self._pool.forget(self)
         if not self._over:
-            self._fail(UpstreamDisconnected(f"{self._replica} closed the connection before the answer was complete"))
+            self._fail(UpstreamDisconnected(f"{self.replica} closed the connection before the answer was complete"))
 
     # httptools callbacks
 
@@ -250,7 +299,7 @@ class Exchange(asyncio.Protocol):
         """Status and headers are here."""
         self.status = self._parser.get_status_code()
         if self.status < 200:
-            self._fail(UpstreamInvalid(f"{self._replica} answered {self.status}, which nobody asked for"))
+            self._fail(UpstreamInvalid(f"{self.replica} answered {self.status}, which nobody asked for"))
             return
         self._keep_alive = self._parser.should_keep_alive()  # later the parser has forgotten
         self._head_here = True
@@ -262,13 +311,13 @@ class Exchange(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The body has ended."""
-        self._complete = True
+        self.complete = True
 
 
 def head(netloc: str, request: UpstreamRequest, headers: Mapping[str, str]) -> bytes:
     """The request line and headers. A line break in a value is refused, though `serving.wire` lets none in."""
     lines = [
-        f"POST {request.path} HTTP/1.1",
+        f"{request.method} {request.path} HTTP/1.1",
         f"host: {netloc}",
         "content-type: application/json",
         f"content-length: {len(request.body)}",
@@ -282,6 +331,16 @@ def head(netloc: str, request: UpstreamRequest, headers: Mapping[str, str]) -> b
     return "\r\n".join(lines).encode("latin-1")
 
 
-def silence_s(request: UpstreamRequest, timeouts: Timeouts) -> float:
-    """The silence borne on the socket: between chunks of a stream, or before a whole answer."""
-    return max(timeouts.idle_s, timeouts.first_token_s) if request.stream else timeouts.total_s
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an exchange is waited for, seconds."""
+
+    first_s: float
+    """From sending until the first chunk of a stream is passed on, or until the end of a whole answer."""
+    idle_s: float | None
+    """The silence borne after that; None where there is nothing after it."""
+
+    @classmethod
+    def of(cls, request: UpstreamRequest, timeouts: Timeouts) -> "Patience":
+        """What a model's timeouts mean for `request`."""
+        return cls(timeouts.first_token_s, timeouts.idle_s) if request.stream else cls(timeouts.total_s, None)

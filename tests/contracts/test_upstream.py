@@ -61,12 +61,19 @@ def fake_rig(stand_in: StandInProcess) -> AbstractAsyncContextManager[Rig]:
         fake = FakeUpstream(silence_s=SILENCE_S)
         yield Rig(
             upstream=fake,
-            unreachable=FakeUpstream(refusing(UpstreamRefused("nobody there"))),
+            unreachable=FakeUpstream(refusing(nobody_there())),
             script=lambda script: fake.next(following(script)),
             state=lambda: {"requests": len(fake.requests), "in_flight": fake.in_flight, "cancelled": fake.cancelled},
         )
 
     return rig()
+
+
+def nobody_there() -> UpstreamRefused:
+    """What a connection that is refused looks like."""
+    refused = UpstreamRefused("nobody there")
+    refused.sent = False
+    return refused
 
 
 def hosted_rig(stand_in: StandInProcess) -> AbstractAsyncContextManager[Rig]:
@@ -178,6 +185,19 @@ async def test_chunks_joined_are_the_body(rig: Rig) -> None:
     await response.close()
 
 
+async def test_a_body_has_arrived_once_it_is_read_to_its_end(rig: Rig) -> None:
+    rig.script(Script(stall_after=1))
+    response = await rig.upstream.send(asking(stream=True))
+    assert await anext(response.chunks())
+    assert not response.arrived()
+    await response.close()
+    rig.script(Script())
+    response = await rig.upstream.send(asking(stream=True))
+    _ = [chunk async for chunk in response.chunks()]
+    assert response.arrived()
+    await response.close()
+
+
 async def test_head_says_who_answered(rig: Rig) -> None:
     response = await rig.upstream.send(asking(stream=True))
     assert response.status == 200
@@ -234,6 +254,31 @@ async def test_clean_end_without_done_is_no_transport_failure(rig: Rig) -> None:
 async def test_nobody_there_is_refused(rig: Rig, stream: bool) -> None:
     with pytest.raises(UpstreamRefused):
         await rig.unreachable.send(asking(stream=stream))
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+async def test_a_failure_says_who_failed_and_whether_anything_was_sent(rig: Rig, stream: bool) -> None:
+    with pytest.raises(UpstreamRefused) as refused:
+        await rig.unreachable.send(asking(stream=stream))
+    rig.script(Script(hang=True))
+    with pytest.raises(UpstreamTimeout) as late:
+        await rig.upstream.send(asking(stream=stream))
+    assert (refused.value.sent, late.value.sent) == (False, True)
+    assert "-" not in (refused.value.replica, late.value.replica)
+
+
+async def test_whom_to_avoid_is_no_spare(rig: Rig) -> None:
+    response = await rig.upstream.send(asking())
+    await response.close()
+    assert rig.upstream.spare(())
+    assert not rig.upstream.spare({response.replica})
+
+
+@pytest.mark.parametrize("failure", [None, UpstreamDisconnected("judged")], ids=["good", "bad"])
+async def test_a_verdict_is_heard(rig: Rig, failure: UpstreamFailed | None) -> None:
+    response = await rig.upstream.send(asking())
+    response.judged(failure)
+    await response.close()
 
 
 async def test_cut_stream_is_disconnected_after_what_arrived(rig: Rig) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import cast
 
 from models.spec import Timeouts
+from serving.errors import UpstreamFailed
 from serving.upstreams.replica_http import ReplicaHttp
 from serving.upstreams.upstream import UpstreamRequest
 
@@ -14,13 +15,15 @@ class FakeExchange:
 
     status = 200
 
-    def __init__(self) -> None:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
         self.headers: dict[str, str] = {}
         self.closed = 0
+        self.failure: UpstreamFailed | None = None
 
     async def body(self) -> AsyncIterator[bytes]:
-        """An empty object."""
-        yield b"{}"
+        """The content at once."""
+        yield self.content
 
     def close(self) -> None:
         """Count it: once is right."""
@@ -36,6 +39,19 @@ class FakeReplicas:
         self.exchanges: list[FakeExchange] = []
         self.hold: asyncio.Event | None = None
         """When set, every POST waits for it before its answer."""
+        self.quiet: float | None = None
+        """What `quiet_s` says."""
+        self.content = b"{}"
+        """What every body is."""
+        self.given_up: list[str] = []
+
+    def quiet_s(self, replica: str) -> float | None:
+        """See `ReplicaHttp.quiet_s`."""
+        return self.quiet
+
+    def give_up(self, replica: str) -> None:
+        """See `ReplicaHttp.give_up`."""
+        self.given_up.append(replica)
 
     async def post(
         self, url: str, request: UpstreamRequest, *, headers: Mapping[str, str], replica: str, timeouts: Timeouts
@@ -45,7 +61,7 @@ class FakeReplicas:
         await (self.hold.wait() if self.hold else asyncio.sleep(0))
         if error := self._failing(url):
             raise error
-        self.exchanges.append(FakeExchange())
+        self.exchanges.append(FakeExchange(self.content))
         return self.exchanges[-1]
 
     def as_http(self) -> ReplicaHttp:

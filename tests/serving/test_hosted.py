@@ -1,12 +1,15 @@
 """A hosted API: where requests go, with which key, and how the pauses it asks for are kept."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import UpstreamRefused
-from serving.hosted import MAX_PAUSE_S, PATIENCE_S, HostedUpstream, retry_after_s
+from serving.hosted import MAX_PAUSE_S, HostedUpstream, retry_after_s
 from serving.upstreams.upstream import UpstreamRequest
+from tests.serving.asgi_call import until
 from tests.serving.fake_session import FakeClientResponse, FakeSession
 from tests.serving.world import hosted_spec
 
@@ -15,28 +18,17 @@ REQUEST = UpstreamRequest("/v1/chat/completions", b"{}", "req-1")
 
 
 class Rig:
-    """A hosted upstream that answers `answers` in turn, and a clock that moves only when it sleeps."""
+    """A hosted upstream that answers `answers` in turn, and a clock that only the test moves."""
 
     def __init__(self, *answers: FakeClientResponse) -> None:
         self.now = NOW
-        self.slept: list[float] = []
         pending = list(answers)
         self.session = FakeSession(lambda url: pending.pop(0))
         spec = hosted_spec()
         assert spec.hosted is not None
         self.upstream = HostedUpstream(
-            spec,
-            spec.hosted,
-            key="sk-1",
-            session=self.session.as_session(),
-            clock=lambda: self.now,
-            sleep=self._sleep,
+            spec, spec.hosted, key="sk-1", session=self.session.as_session(), clock=lambda: self.now
         )
-
-    async def _sleep(self, seconds: float) -> None:
-        assert all(response.closed for response in self.session.responses), "nothing is held open while waiting"
-        self.slept.append(seconds)
-        self.now += seconds
 
     async def statuses(self, count: int) -> list[int]:
         statuses = []
@@ -67,55 +59,58 @@ async def test_it_is_its_own_one_replica() -> None:
     assert (await rig.upstream.send_to(replica, REQUEST)).status == 200
 
 
+async def test_it_is_all_there_is() -> None:
+    rig = Rig()
+    assert rig.upstream.spare(())
+    assert not rig.upstream.spare({"127.0.0.1:1"})
+
+
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_short_pause_is_waited_for_and_the_request_sent_again(status: int) -> None:
-    rig = Rig(asking("2", status), FakeClientResponse())
-    assert await rig.statuses(1) == [200]
-    assert rig.slept == [2.0]
-
-
-async def test_a_pause_given_as_a_date_is_kept_too() -> None:
-    rig = Rig(asking("Mon, 12 Jan 1970 13:46:41 GMT"), FakeClientResponse())
-    assert await rig.statuses(1) == [200]
-    assert rig.slept == [1.0]
-
-
-async def test_only_one_more_try_is_made() -> None:
-    rig = Rig(asking("1"), asking("1"), FakeClientResponse())
-    assert await rig.statuses(1) == [429]
-    assert rig.slept == [1.0]
-    assert await rig.statuses(1) == [200]
-    assert rig.slept == [1.0, 1.0]
-
-
-async def test_a_long_pause_is_handed_back_and_then_refused_without_a_call() -> None:
-    rig = Rig(asking("60"), FakeClientResponse())
-    assert await rig.statuses(1) == [429]
+@pytest.mark.parametrize("pause", ["60", "Mon, 12 Jan 1970 13:47:40 GMT"], ids=["seconds", "date"])
+async def test_a_pause_that_was_asked_for_is_kept(status: int, pause: str) -> None:
+    rig = Rig(asking(pause, status), FakeClientResponse())
+    assert await rig.statuses(1) == [status]
     rig.now += 10
     with pytest.raises(UpstreamRefused, match="cloud asked for a pause of 50 more seconds") as caught:
         await rig.upstream.send(REQUEST)
-    assert caught.value.retry_after_s == 50
+    assert (caught.value.retry_after_s, caught.value.pause_s) == (50, 50.0)
+    assert (caught.value.sent, caught.value.tried, caught.value.replica) == (False, False, "127.0.0.1:1")
     assert len(rig.session.posted) == 1
-    rig.now += 50 - PATIENCE_S
+    rig.now += 50
     assert await rig.statuses(1) == [200]
-    assert rig.slept == [PATIENCE_S]
+
+
+async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    rig = Rig(asking("60"), asking("1"))
+    rig.session.hold = asyncio.Event()
+    both = [asyncio.ensure_future(rig.upstream.send(REQUEST)) for _ in range(2)]
+    await until(lambda: len(rig.session.posted) == 2)
+    rig.session.hold.set()
+    for response in await asyncio.gather(*both):
+        await response.close()
+    with pytest.raises(UpstreamRefused) as caught:
+        await rig.upstream.send(REQUEST)
+    assert caught.value.pause_s == 60.0
 
 
 @pytest.mark.parametrize(
     "answer",
-    [asking(None), asking("soon"), asking("5", 500), asking("5", 200)],
-    ids=["no header", "unreadable", "another status", "an answer"],
+    [asking(None), asking("soon"), asking("0"), asking("5", 500), asking("5", 200)],
+    ids=["no header", "unreadable", "zero", "another status", "an answer"],
 )
 async def test_what_asks_for_no_pause(answer: FakeClientResponse) -> None:
     rig = Rig(answer, FakeClientResponse())
     assert await rig.statuses(2) == [answer.status, 200]
-    assert rig.slept == []
 
 
-async def test_a_pause_of_zero_means_now() -> None:
-    rig = Rig(asking("0"), FakeClientResponse())
-    assert await rig.statuses(1) == [200]
-    assert rig.slept == []
+async def test_nobody_watches_it() -> None:
+    rig = Rig()
+    rig.upstream.give_up("127.0.0.1:1")
+    rig.upstream.roster.passed_probe("127.0.0.1:1", 0.0)
+    assert not rig.upstream.roster.needs_probe("127.0.0.1:1", 1e9)
+    rig.upstream.roster.failed_probe("127.0.0.1:1")
+    assert rig.upstream.roster.in_service(rig.upstream.live())
+    assert not await rig.upstream.progressed(rig.upstream.live()[0], 0.0)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.spec import ModelSpec, Timeouts
+from routing.picker import Replica
 from serving.errors import UpstreamRefused
 from serving.upstreams.readiness import Missing, Readiness, has_token, probe_request
+from serving.upstreams.roster import Roster
 from tests.doubles.upstream import FakeAnswer, chat_answer, refusing
 from tests.serving.asgi_call import until
-from tests.serving.world import Probeable, engine_spec, hosted_spec
+from tests.serving.world import Probeable, Ticks, engine_spec, hosted_spec
 
 
 def embedder() -> ModelSpec:
@@ -146,3 +148,111 @@ values = st.recursive(
 @given(st.binary(max_size=20) | values.map(lambda value: json.dumps(value).encode()))
 def test_no_answer_breaks_the_probe(content: bytes) -> None:
     assert has_token(content) in (True, False)
+
+
+class Watched(Probeable):
+    """A fake whose probes' consequences can be seen. `progress`: has it served others?"""
+
+    def __init__(self, *answers: FakeAnswer, progress: bool = False, canary_interval_s: float | None = None) -> None:
+        super().__init__(*answers)
+        self.roster = Roster(canary_interval_s=canary_interval_s)
+        self.progress = progress
+        self.given_up: list[str] = []
+
+    async def progressed(self, replica: Replica, then: float) -> bool:
+        return self.progress
+
+    def give_up(self, replica: str) -> None:
+        self.given_up.append(replica)
+
+    @property
+    def is_in_service(self) -> bool:
+        return bool(self.roster.in_service(self.live()))
+
+
+class Probes:
+    """Readiness over one watched upstream, with a clock that the test moves."""
+
+    def __init__(self, upstream: Watched, *, first_token_s: float = 30.0, probe_timeout_s: float = 30.0) -> None:
+        self.clock = Ticks()
+        self.outcomes: list[str] = []
+        spec = replace(engine_spec("small"), timeouts=Timeouts(first_token_s=first_token_s))
+        self.ready = Readiness(
+            [spec],
+            {"small": upstream},
+            ("small",),
+            clock=self.clock,
+            probe_timeout_s=probe_timeout_s,
+            probed=lambda model, outcome: self.outcomes.append(outcome),
+        )
+
+
+async def test_a_quiet_replica_is_asked_again_and_one_that_hangs_is_taken_out() -> None:
+    upstream = Watched(chat_answer("1"), FakeAnswer(hang=True), canary_interval_s=5.0)
+    probes = Probes(upstream, probe_timeout_s=0.01)
+    await probes.ready.probe_all()
+    await probes.ready.probe_all()
+    assert (probes.outcomes, probes.ready.missing()) == (["passed"], [])
+    probes.clock.now += 5.0
+    await probes.ready.probe_all()
+    assert probes.outcomes == ["passed", "hung"]
+    assert upstream.given_up == ["fake-0"]
+    assert not probes.ready.is_live("small")
+    assert [one.reason for one in probes.ready.missing()] == ["its probe failed"]
+    upstream.next(chat_answer("1"))
+    await probes.ready.probe_all()
+    assert probes.ready.is_live("small")
+    assert probes.ready.missing() == []
+
+
+async def test_a_busy_replica_is_neither_taken_out_nor_brought_back() -> None:
+    upstream = Watched(FakeAnswer(hang=True), progress=True, canary_interval_s=0.0)
+    probes = Probes(upstream, probe_timeout_s=0.01, first_token_s=0.01)
+    upstream.roster.passed_probe("fake-0", 0.0)
+    await probes.ready.probe_all()
+    assert (probes.outcomes, upstream.given_up, upstream.is_in_service) == (["busy"], [], True)
+    assert probes.ready.missing() == []
+    upstream.roster.failed_probe("fake-0")
+    await probes.ready.probe_all()
+    assert (probes.outcomes, upstream.is_in_service) == (["busy", "busy"], False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refusing(UpstreamRefused("nobody there")), FakeAnswer([b"{}"], status=503), FakeAnswer([b"{}"])],
+    ids=["refused", "503", "no token"],
+)
+async def test_a_replica_that_fails_its_probe_is_taken_out_but_nobody_is_given_up(answer: FakeAnswer) -> None:
+    upstream = Watched(answer)
+    probes = Probes(upstream)
+    await probes.ready.probe_all()
+    assert (probes.outcomes, upstream.is_in_service, upstream.given_up) == (["failed"], False, [])
+
+
+async def test_a_new_replica_has_the_time_of_a_first_token() -> None:
+    upstream = Watched(FakeAnswer(hang=True))
+    probes = Probes(upstream, first_token_s=0.01, probe_timeout_s=3600.0)
+    await probes.ready.probe_all()
+    assert probes.outcomes == ["hung"]
+
+
+async def test_a_suspect_is_asked_at_once() -> None:
+    upstream = Watched(chat_answer("1"))
+    probes = Probes(upstream)
+    await probes.ready.probe_all()
+    upstream.roster.failed("fake-0", upstream.live(), reached=True)
+    await probes.ready.probe_all()
+    await probes.ready.probe_all()
+    assert len(upstream.requests) == 2
+
+
+async def test_a_slow_probe_holds_nobody_up_and_is_not_repeated() -> None:
+    slow, quick = Watched(FakeAnswer(hang=True)), Watched(chat_answer("1"), canary_interval_s=0.0)
+    ready = Readiness([engine_spec("slow"), engine_spec("quick")], {"slow": slow, "quick": quick}, ("slow", "quick"))
+    task = asyncio.ensure_future(ready.run(0.0))
+    await until(lambda: len(quick.requests) >= 3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(slow.requests) == 1
+    assert (slow.in_flight, slow.cancelled) == (0, 1)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.spec import Timeouts
 from serving.errors import UpstreamDisconnected, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
+from serving.upstreams import replica_http
 from serving.upstreams.replica_http import BUFFERED_BYTES, Exchange, ReplicaHttp, head
 from serving.upstreams.upstream import UpstreamRequest
 from tests.serving.asgi_call import until
@@ -75,9 +77,16 @@ def answering(answer: bytes, *, after: bytes = b"") -> Serve:
     return serve
 
 
-async def post(server: Server, http: ReplicaHttp, *, silence_s: float = 5.0) -> Exchange:
-    timeouts = Timeouts(connect_s=5.0, first_token_s=silence_s, idle_s=silence_s, total_s=silence_s)
-    return await http.post(server.url, REQUEST, headers={"authorization": "Bearer t"}, replica="r", timeouts=timeouts)
+async def post(
+    server: Server, http: ReplicaHttp, *, stream: bool = False, replica: str = "r", **timeouts: float
+) -> Exchange:
+    return await http.post(
+        server.url,
+        replace(REQUEST, stream=stream),
+        headers={"authorization": "Bearer t"},
+        replica=replica,
+        timeouts=Timeouts(**{"connect_s": 5.0, **timeouts}),
+    )
 
 
 async def whole(exchange: Exchange) -> bytes:
@@ -129,6 +138,23 @@ async def test_a_connection_closed_while_idle_is_replaced_unseen() -> None:
         assert server.connections == 2
 
 
+async def test_a_kept_connection_that_is_cut_while_it_is_worked_on_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replica_http, "STALE_S", 0.0)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.next_request(reader)
+        writer.write(ANSWER)
+        await server.next_request(reader)
+
+    async with serving(serve) as (server, http):
+        assert await whole(await post(server, http)) == b"hello"
+        with pytest.raises(UpstreamDisconnected):
+            await post(server, http)
+        assert len(server.requests) == 2
+
+
 async def test_nobody_listening_is_refused() -> None:
     async with serving(answering(ANSWER)) as (server, http):
         server.url = "http://127.0.0.1:1"
@@ -151,17 +177,95 @@ def closing_after(sent: bytes) -> Serve:
     return serve
 
 
-async def test_silence_is_a_timeout_and_ends_the_connection() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(ANSWER[:-2])
+HEAD = ANSWER[:-5]
+
+
+def saying(*parts: bytes) -> Serve:
+    """A server that sends `parts` one by one, each when its reader may have got the one before, then nothing more."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(0.01)
         await reader.read()
 
-    async with serving(silent) as (server, http):
-        exchange = await post(server, http, silence_s=0.05)
+    return serve
+
+
+@pytest.mark.parametrize("sent", [b"", ANSWER[:9], HEAD, ANSWER[:-2]], ids=["nothing", "half a head", "head", "half"])
+async def test_a_whole_answer_has_its_time_however_it_comes(sent: bytes) -> None:
+    async with serving(saying(sent)) as (server, http):
         with pytest.raises(UpstreamTimeout):
-            await whole(exchange)
+            await whole(await post(server, http, first_token_s=3600.0, idle_s=3600.0, total_s=0.1))
+        for exchange in list(http._open):
+            exchange.close()
+        assert not http._idle
+
+
+@pytest.mark.parametrize("sent", [b"", ANSWER[:9], HEAD], ids=["nothing", "half a head", "head"])
+async def test_a_stream_has_its_time_until_the_first_chunk(sent: bytes) -> None:
+    async with serving(saying(sent)) as (server, http):
+        with pytest.raises(UpstreamTimeout):
+            await whole(await post(server, http, stream=True, first_token_s=0.1, idle_s=3600.0, total_s=3600.0))
+
+
+async def test_after_it_silence_counts() -> None:
+    async with serving(saying(HEAD, b"he", b"l")) as (server, http):
+        exchange = await post(server, http, stream=True, first_token_s=3600.0, idle_s=0.1, total_s=3600.0)
+        body, received = exchange.body(), b""
+        while received != b"hel":
+            received += await anext(body)
+        with pytest.raises(UpstreamTimeout):
+            await anext(body)
         exchange.close()
         assert not http._idle
+
+
+async def test_a_first_chunk_that_is_here_is_not_late_because_it_is_not_read_yet() -> None:
+    async with serving(saying(HEAD, b"he")) as (server, http):
+        exchange = await post(server, http, stream=True, first_token_s=3600.0, idle_s=3600.0)
+        await until(lambda: exchange._buffered)
+        exchange._first_is_late()
+        assert await anext(exchange.body()) == b"he"
+        exchange.close()
+
+
+async def test_who_has_had_nothing_yet_is_given_up_with_the_replica() -> None:
+    async with serving(saying(HEAD, b"he")) as (server, http), serving(saying(b"")) as (silent, _):
+        begun = await post(server, http, stream=True)
+        assert await anext(begun.body()) == b"he"
+        waiting = [asyncio.ensure_future(post(silent, http, replica=name)) for name in ("r", "other")]
+        await until(lambda: silent.connections == 2 and len(http._open) == 3)
+        await asyncio.sleep(0)
+        http.give_up("r")
+        with pytest.raises(UpstreamTimeout, match="r did not answer in time"):
+            await waiting[0]
+        assert begun.failure is None
+        assert not waiting[1].done()
+        waiting[1].cancel()
+        begun.close()
+
+
+async def test_how_long_a_replica_has_been_quiet() -> None:
+    async with serving(saying(HEAD, b"he")) as (server, http):
+        assert http.quiet_s("r") is None
+        exchange = await post(server, http, stream=True)
+        assert http.quiet_s("r") is None
+        assert await anext(exchange.body()) == b"he"
+        quiet_s = http.quiet_s("r")
+        assert quiet_s is not None
+        assert quiet_s >= 0.0
+        assert http.quiet_s("other") is None
+        exchange.close()
+
+
+async def test_what_reached_nobody_says_so() -> None:
+    async with serving(answering(ANSWER)) as (server, http):
+        server.url = "http://127.0.0.1:1"
+        with pytest.raises(UpstreamRefused) as caught:
+            await post(server, http)
+        assert not caught.value.sent
 
 
 async def test_what_is_not_http_is_invalid() -> None:
