@@ -5,7 +5,7 @@ HTTP server, no Ray and no vLLM. Whatever happens, a request is settled exactly 
 """
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,19 +13,20 @@ from models.spec import ModelSpec
 from routing.cascade import cascade
 from routing.difficulty import Difficulty
 from routing.policy import AUTO, Candidate, NoRoute, Plan, PlanRequest, Policy, UnknownModel
-from serving.dispatch import CANCELLED, Answer, Dispatcher, settled
-from serving.errors import MillraceError, ModelNotFound, NotRoutable, UpstreamDisconnected, UpstreamTimeout
+from serving.departure import cut_short
+from serving.dispatch import Answer, Dispatcher
+from serving.errors import MillraceError, ModelNotFound, NotRoutable, ShuttingDown, UpstreamTimeout
 from serving.governance.admission import Admission
 from serving.governance.ledger import cost_usd
 from serving.keys import Tenant
 from serving.record import Record
+from serving.relay import Relay
+from serving.stream_reply import StreamReply
 from serving.telemetry import Telemetry
+from serving.wire.endings import error_frame
 from serving.wire.reply import Reply
 from serving.wire.request import Request, needs_of, scored_text
-from serving.wire.sse import StreamWatch, error_frame, find_usage, merge_usage
-
-DRAIN_S = 0.1
-"""How long an upstream may take to end its body after the terminal frame before its connection is cut, seconds."""
+from serving.wire.sse import StreamWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Steps:
     salt: Callable[[str], str]
     clock: Callable[[], float]
     deadline_s: float
+    keepalive_s: float = 10.0
+    write_timeout_s: float = 30.0
 
 
 class Pipeline:
@@ -52,22 +55,54 @@ class Pipeline:
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
+        self._relay = Relay(steps.models, steps.clock)
 
     async def answer(self, request: Request, tenant: Tenant, reply: Reply, record: Record) -> None:
         """Answer one request. Raises `MillraceError` when nothing has been sent to the client yet."""
         reservation = self._steps.admission.admit(tenant.id, now=record.received_s)
         try:
-            async with asyncio.timeout(self._steps.deadline_s):
-                scores = self._score(request, record)
-                plan = self._plan(request, scores, record)
-                answer = await self._dispatch(plan, request, tenant, reply, record)
-                await self._generate(answer, request, reply, record)
-        except TimeoutError as error:
-            late = UpstreamTimeout(f"no complete answer within {self._steps.deadline_s:g} s")
-            await _end_late(late, error, request, reply, record)
+            if request.stream:
+                await self._streamed(request, tenant, reply, record)
+            else:
+                await self._in_time(request, tenant, reply, None, record)
         finally:
             self._count_unanswered(record)
             reservation.settle(record.cost_usd)
+
+    async def _streamed(self, request: Request, tenant: Tenant, reply: Reply, record: Record) -> None:
+        """A failure after the first byte, a keep-alive comment included, is told in the stream and ends it."""
+        steps = self._steps
+        with StreamReply(
+            reply, clock=steps.clock, keepalive_s=steps.keepalive_s, write_timeout_s=steps.write_timeout_s
+        ) as stream:
+            try:
+                await self._in_time(request, tenant, reply, stream, record)
+            except MillraceError as error:
+                record.error = error.code
+                await stream.settle_comment()
+                if not reply.started:
+                    raise
+                if not reply.ended:
+                    await stream.end(stream.untold() + _ending(request, error, stream.watch, record))
+
+    async def _in_time(
+        self, request: Request, tenant: Tenant, reply: Reply, stream: StreamReply | None, record: Record
+    ) -> None:
+        """The steps from scoring on, under the one deadline of the request."""
+        deadline_s = min(self._steps.deadline_s, request.timeout_s or self._steps.deadline_s)
+        try:
+            async with asyncio.timeout(deadline_s):
+                scores = self._score(request, record)
+                plan = self._plan(request, scores, record)
+                answer = await self._dispatch(plan, request, tenant, reply, record)
+                await self._generate(answer, request, reply, stream, record)
+        except asyncio.CancelledError:
+            if cut_short(record):
+                raise ShuttingDown("this gateway stops, and the answer was not complete in time") from None
+            raise
+        except TimeoutError as error:
+            record.error = UpstreamTimeout.code
+            raise UpstreamTimeout(f"no complete answer within {deadline_s:g} s") from error
 
     def _score(self, request: Request, record: Record) -> Mapping[str, float]:
         if request.model not in self._steps.policies:
@@ -108,7 +143,9 @@ class Pipeline:
         reply.headers["x-millrace-policy"] = plan.policy
         salt = self._steps.salt(tenant.id)
         try:
-            answer = await self._steps.dispatcher.run(cascade(plan.attempts), request, salt=salt, tried=record.tried)
+            answer = await self._steps.dispatcher.run(
+                cascade(plan.attempts), request, salt=salt, decision=record.decision, tried=record.tried
+            )
         except MillraceError:
             reply.headers["x-millrace-attempts"] = str(len(record.tried))
             raise
@@ -125,75 +162,28 @@ class Pipeline:
         if spec.stand_in:
             reply.headers["x-millrace-stand-in"] = "true"
 
-    async def _generate(self, answer: Answer, request: Request, reply: Reply, record: Record) -> None:
+    async def _generate(
+        self, answer: Answer, request: Request, reply: Reply, stream: StreamReply | None, record: Record
+    ) -> None:
         try:
-            if request.stream and answer.response.status < 400:
-                await self._relay_stream(answer, request, reply, record)
-            else:
-                await self._relay_whole(answer, reply, record)
+            if stream is not None and answer.response.status < 400:
+                await self._relay.stream(answer, request, stream, record)
+                return
+            if stream is not None:
+                await stream.give_way()
+            await self._relay.whole(answer, request, reply, record)
         finally:
             await answer.response.close()
-
-    async def _relay_whole(self, answer: Answer, reply: Reply, record: Record) -> None:
-        merge_usage(record.usage, find_usage(answer.data))
-        status = answer.response.status
-        self._settle(answer, record, outcome="ok" if status < 400 else str(status))
-        reply.headers["x-millrace-cost-usd"] = f"{record.cost_usd:.9f}"
-        content_type = answer.response.headers.get("content-type", "application/json")
-        await reply.whole(status, answer.content, content_type)
-
-    async def _relay_stream(self, answer: Answer, request: Request, reply: Reply, record: Record) -> None:
-        clock, operation = self._steps.clock, request.route.operation
-        watch = StreamWatch(operation, strip_usage=not request.wants_usage)
-        times = record.chunk_times_s
-        record.first_byte_s = clock()
-        times.append(record.first_byte_s)
-        try:
-            await reply.stream(answer.response.status)
-            ready = watch.feed(answer.content)
-            while not watch.ended:
-                await reply.more(ready)
-                ready = watch.feed(await _next_chunk(answer))
-                times.append(clock())
-            await _drain(answer)
-        except MillraceError as error:
-            record.error = error.code
-            await reply.end(error_frame(operation, error))
-            return
-        finally:
-            record.usage = watch.usage_so_far()
-            self._settle(answer, record, outcome="ok" if watch.ended else record.error or CANCELLED)
-        await reply.end(ready + watch.finish(cost_usd=record.cost_usd))
-
-    def _settle(self, answer: Answer, record: Record, *, outcome: str) -> None:
-        record.tried.append(settled(answer, now=self._steps.clock(), outcome=outcome))
-        record.cost_usd = cost_usd(self._steps.models, record.tried, record.usage)
 
     def _count_unanswered(self, record: Record) -> None:
         if record.model == "-" and record.tried:
             record.cost_usd = cost_usd(self._steps.models, record.tried, record.usage)
 
 
-async def _next_chunk(answer: Answer) -> bytes:
-    async for chunk in answer.rest:
-        return chunk
-    raise UpstreamDisconnected(f"{answer.response.replica} ended its stream before the answer was complete")
-
-
-async def _drain(answer: Answer) -> None:
-    """Read on to the end of the body, which gives the connection back; what breaks there costs the client nothing."""
-    with contextlib.suppress(MillraceError, TimeoutError):
-        async with asyncio.timeout(DRAIN_S):
-            async for _ in answer.rest:
-                pass
-
-
-async def _end_late(late: UpstreamTimeout, error: TimeoutError, request: Request, reply: Reply, record: Record) -> None:
-    record.error = late.code
-    if not reply.started:
-        raise late from error
-    if not reply.ended:
-        await reply.end(error_frame(request.route.operation, late))
+def _ending(request: Request, error: MillraceError, watch: StreamWatch | None, record: Record) -> bytes:
+    named = {"id": f"resp_{request.id}", "model": record.asked_model, "created_at": int(time.time())}
+    opening, last = (watch.opening, watch.last) if watch is not None else (b"", b"")
+    return error_frame(request.route.operation, error, opening=opening, last=last, named=named)
 
 
 def _no_route(error: NoRoute) -> MillraceError:

@@ -7,7 +7,7 @@ tests/serving/replica/test_vllm_adapter.py checks every one that is used here.
 import asyncio
 import types
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.model_executor.models.registry import ModelRegistry
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -24,6 +25,7 @@ from vllm.v1.metrics.loggers import StatLoggerBase
 
 from serving.replica.model_folder import architectures
 from serving.replica.stats import EngineStats
+from serving.replica.stream_errors import StreamErrors
 
 SHUTDOWN_S = 3.0
 """How long EngineCore may take to end by itself; on a CPU it does not, and is killed."""
@@ -52,7 +54,7 @@ class VllmEngine:
         app: Any = build_app(self._args, tasks, self._engine.model_config)
         app.state.server = types.SimpleNamespace()  # vLLM's handler of engine errors writes to it
         await init_app_state(self._engine, app.state, self._args, tasks)
-        return app  # type: ignore[no-any-return]
+        return StreamErrors(app, _described)
 
     def unfinished(self) -> int:
         """Requests accepted and not yet answered."""
@@ -65,6 +67,11 @@ class VllmEngine:
     async def shutdown(self) -> None:
         """End the engine's processes and wait for them."""
         await asyncio.to_thread(self._engine.shutdown, timeout=SHUTDOWN_S)
+
+
+def _described(error: Exception) -> Mapping[str, Any]:
+    """The error object that vLLM would have answered with, had it known in time."""
+    return dict(create_error_response(error).error.model_dump())
 
 
 def parse(flags: Sequence[str]) -> Namespace:

@@ -3,7 +3,12 @@
 Knows ASGI's send and nothing else. `headers` added before `start` go out with whatever is sent, errors included.
 """
 
-from starlette.types import Send
+import asyncio
+
+from starlette.types import Scope, Send
+
+ABORT = "millrace.abort"
+"""The ASGI extension by which a server lets the app break a connection off at once; its value is a callable."""
 
 
 class Reply:
@@ -43,3 +48,15 @@ class Reply:
         self.started = True
         self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+
+
+async def abort(scope: Scope) -> None:
+    """Break the connection off, unsent bytes included, if the server can (`ABORT`).
+
+    An app that returns without completing its response ends the connection too, but only once the client has read
+    what is waiting for it.
+    """
+    cut = (scope.get("extensions") or {}).get(ABORT)
+    if cut is not None:
+        cut()
+        await asyncio.sleep(0)

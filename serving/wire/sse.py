@@ -1,182 +1,236 @@
 """A stream's bytes on their way through: relayed as they came, watched just enough to account and to end honestly.
 
-Sync and without I/O. Whole frames are forwarded untouched; JSON is parsed only in the rare frame that carries usage.
-Invariant S: a stream ends with its protocol's terminal frame, an error frame, or an abrupt close.
+Sync and without I/O. Whole frames are forwarded untouched; JSON is parsed only in the rare frame that carries usage,
+a finish reason, an error or an end. Invariant S: what leaves here reads as complete only if the upstream's stream did.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
-from serving.errors import MillraceError, UpstreamInvalid
+from serving.errors import MillraceError, UpstreamFailed, UpstreamInvalid
 from serving.record import Usage
+from serving.wire.frames import MAX_FRAME_BYTES, field, frame_data, frame_end, frame_start
+from serving.wire.opening import is_failure
+from serving.wire.usage import find_usage, merge_usage
 
-MAX_FRAME_BYTES = 1 << 20
-"""The longest unfinished frame that is kept, bytes."""
-
-_DONE = b"data: [DONE]"
-_DONE_UNSPACED = b"data:[DONE]"
-_USAGE = b'"usage":'
+_DONE = b"[DONE]"
+_ERROR = b'"error"'
+_NO_REASON = b'"finish_reason":null'
 _GAPS = (b"\n\n", b"\r\n\r\n")
-_TERMINALS: Mapping[str, tuple[bytes, ...]] = {
-    "chat": (_DONE, _DONE_UNSPACED),
-    "completions": (_DONE, _DONE_UNSPACED),
-    "responses": (b"event: response.completed", b"event: response.incomplete", b"event: response.failed"),
-    "messages": (b"event: message_stop",),
+_MARKS: Mapping[str, tuple[bytes, bytes, bytes]] = {
+    "chat": (_DONE, b'"finish_reason":"', b'"finish_reason": "'),
+    "completions": (_DONE, b'"finish_reason":"', b'"finish_reason": "'),
+    "responses": (_DONE, b'"response":', b"response.completed"),
+    "messages": (b"message_stop", b'"stop_reason":"', b'"stop_reason": "'),
 }
+"""What every frame that ends something contains, and few others. Within a string the quotes would be escaped."""
+_COMPLETE = ("response.completed", "response.incomplete")
+_BEGUN = re.compile(rb'"choices":\s?\[\{"index":\s?(\d+)')
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class StreamWatch:
-    """Follows one stream of `operation`. `strip_usage`: the client did not ask for the final usage chunk."""
+    """Follows one stream of `operation`.
 
-    __slots__ = ("_carry", "_done", "_frames", "_hints", "_strip_usage", "_terminals", "ended", "usage")
+    `strip_usage`: the client did not ask for the final usage chunk. `several`: more than one choice may be streamed.
+    `ended` and `failure` are set when the stream is over; nothing is to be fed after that.
+    """
 
-    def __init__(self, operation: str, *, strip_usage: bool) -> None:
-        self._terminals = _TERMINALS[operation]
-        self._done = self._terminals[0] is _DONE
-        self._hints = (b"[DONE]",) if self._done else self._terminals
+    __slots__ = (
+        "_begun",
+        "_carry",
+        "_done",
+        "_finished",
+        "_frames",
+        "_marks",
+        "_one_choice",
+        "_operation",
+        "_several",
+        "_strip_usage",
+        "ended",
+        "failure",
+        "last",
+        "opening",
+        "usage",
+    )
+
+    def __init__(self, operation: str, *, strip_usage: bool, several: bool = False) -> None:
+        self._operation = operation
+        self._done = operation in ("chat", "completions")
+        self._marks = (*_MARKS[operation], _ERROR)
+        self._several = several
+        self._one_choice = self._done and not several
         self._strip_usage = strip_usage and self._done
         self._carry = b""
         self._frames = 0
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
         self.usage = Usage()
         self.ended = False
+        self.failure: MillraceError | None = None
+        self.opening = b""
+        """The first whole frames, as forwarded; not of chat and completions, as nothing of them is ever repeated."""
+        self.last = b""
+        """The last whole frames likewise."""
 
     def feed(self, chunk: bytes) -> bytes:
         """The bytes to forward now. A trailing part of a frame waits for its rest; `[DONE]` is kept for `finish`.
 
-        Raises `UpstreamInvalid` when a frame is longer than `MAX_FRAME_BYTES`.
+        A frame that is an error, or longer than `MAX_FRAME_BYTES`, is the stream's `failure` and not forwarded.
         """
         if self._carry:
             chunk, self._carry = self._carry + chunk, b""
         if not chunk.endswith(b"\n\n"):
             chunk = self._keep_tail(chunk)
-        self._frames += chunk.count(b"data:")
-        if b'"usage":{' in chunk or b'"usage": {' in chunk:  # plain searches: a tenth of a pattern's time
-            chunk = self._account(chunk)
-        for hint in self._hints:
-            if hint in chunk:
-                return self._end(chunk)
+        frames = chunk.count(b"data:")
+        self._frames += frames
+        if self._one_choice:
+            if frames == 1 and _NO_REASON in chunk:
+                return chunk
+            plain = _plain(chunk, frames)
+            return chunk[:plain] + self._judge(chunk[plain:])
+        if self._several:
+            self._begun.update(int(index) for index in _BEGUN.findall(chunk))
+        chunk = self._judge(chunk)
+        if chunk and not self._done:
+            self.opening = self.opening or chunk
+            self.last = chunk
         return chunk
 
-    def _end(self, chunk: bytes) -> bytes:
-        """Only a line that begins with a terminal ends the stream: an answer may quote one."""
-        for terminal in self._terminals:
-            place = chunk.rfind(b"\n" + terminal)
-            if place >= 0 or chunk.startswith(terminal):
-                self.ended = True
-                return chunk[: place + 1] if self._done else chunk
+    def _judge(self, chunk: bytes) -> bytes:
+        """Account for what whole frames say, and see whether they end anything; gives what is to be forwarded."""
+        place = _next_usage(chunk, 0)
+        if place >= 0:
+            chunk = self._account(chunk, place)
+        places = [chunk.find(mark) for mark in self._marks]  # plain searches: a tenth of a pattern's time
+        return self._look(chunk, places) if max(places) >= 0 else chunk
+
+    def close(self) -> bytes:
+        """The upstream closed its stream: a terminal frame that lacks nothing but its blank line counts still."""
+        rest, self._carry = self._carry.rstrip(b"\r\n"), b""
+        forwarded = self.last
+        ready = self.feed(rest + b"\n\n") if rest else b""
+        if self.ended:
+            return ready
+        self.last = forwarded
+        return b""
+
+    def _look(self, chunk: bytes, places: list[int]) -> bytes:
+        """Look into the frames with a mark. What comes after the end, or from an error on, is not forwarded.
+
+        `places`: where each of the marks comes first, -1 for nowhere.
+        """
+        end = 0
+        while found := [place for place in places if place >= 0]:
+            place = min(found)
+            start, end = frame_start(chunk, place, end), frame_end(chunk, place)
+            frame = chunk[start:end]
+            places = [
+                chunk.find(mark, end) if 0 <= place < end else place
+                for mark, place in zip(self._marks, places, strict=True)
+            ]
+            if self._operation != "messages" and (field(frame, b"data") or b"").startswith(_DONE):
+                self._end()
+                return chunk[:start]
+            data = frame_data(frame)
+            if data is not None and is_failure(frame, data):
+                self.failure = UpstreamFailed(f"the model reported an error in its stream{_named(data)}")
+                return chunk[:start]
+            if data is not None and self._is_last(frame, data):
+                self._end()
+                return chunk[:end] if self.ended else chunk[:start]
         return chunk
+
+    def _is_last(self, frame: bytes, data: Mapping[str, Any]) -> bool:
+        """Note the reasons to end in an event; is it the last one of its protocol?"""
+        if self._done:
+            self._finished.update(_finished(data))
+            return False
+        kind = data.get("type") or (field(frame, b"event") or b"").decode("latin-1")
+        delta = data.get("delta")
+        if kind in _COMPLETE or (isinstance(delta, dict) and delta.get("stop_reason")):
+            self._finished.add(0)
+        return kind in _COMPLETE or kind == "message_stop"
+
+    def _end(self) -> None:
+        """The upstream says that this was all: believed when it gave every choice a reason to end."""
+        if self._finished and self._begun <= self._finished:
+            self.ended = True
+        else:
+            self.failure = UpstreamInvalid("the model ended its stream without a finish reason")
 
     def _keep_tail(self, chunk: bytes) -> bytes:
         ends = (chunk.rfind(gap) + len(gap) for gap in _GAPS if gap in chunk)
         end = max(ends, default=0)
         if len(chunk) - end > MAX_FRAME_BYTES:
-            raise UpstreamInvalid(f"a stream frame is longer than {MAX_FRAME_BYTES} bytes")
-        self._carry = chunk[end:]
+            self.failure = UpstreamInvalid(f"a stream frame is longer than {MAX_FRAME_BYTES} bytes")
+        else:
+            self._carry = chunk[end:]
         return chunk[:end]
 
-    def _account(self, chunk: bytes) -> bytes:
-        """Take over every usage in `chunk`; without the frames that hold nothing else, if those are to be stripped."""
-        gap = b"\r\n\r\n" if b"\r\n\r\n" in chunk else b"\n\n"
-        place = 0
-        while (found := _next_usage(chunk, place)) >= 0:
-            before = chunk.rfind(gap, place, found)
-            start = before + len(gap) if before >= 0 else place
-            place = end = chunk.index(gap, found) + len(gap)
+    def _account(self, chunk: bytes, place: int) -> bytes:
+        """Take over every usage in `chunk`, the first one at `place`.
+
+        Gives `chunk` without the frames that hold nothing else, if those are to be stripped.
+        """
+        kept, passed, end = [], 0, 0
+        while place >= 0:
+            start, end = frame_start(chunk, place, end), frame_end(chunk, place)
+            place = _next_usage(chunk, end)
             data = frame_data(chunk[start:end])
             if data is None:
                 continue
             merge_usage(self.usage, find_usage(data))
-            if self._strip_usage and data.get("choices") == [] and data.get("usage"):
-                chunk, place = chunk[:start] + chunk[end:], start
-        return chunk
+            if self._strip_usage and data.get("choices") == [] and data.get("usage") and not data.get("error"):
+                kept.append(chunk[passed:start])
+                passed = end
+        return b"".join((*kept, chunk[passed:])) if kept else chunk
 
     def usage_so_far(self) -> Usage:
         """The upstream's own count; of a stream cut before it came, the frames seen stand for the output tokens."""
         if self.usage.output or (self.ended and self.usage.input):
             return self.usage
-        return Usage(self.usage.input, self.usage.cached, self._frames)
+        return Usage(self.usage.input, self.usage.cached, self._frames, estimated=True)
 
     def finish(self, *, cost_usd: float) -> bytes:
         """The last bytes of a stream that ended well: what it cost, as a comment that clients skip, then `[DONE]`."""
         comment = f": x-millrace-cost-usd={cost_usd:.9f}\n\n".encode()
-        return comment + _DONE + b"\n\n" if self._done else comment
+        return comment + b"data: [DONE]\n\n" if self._done else comment
 
 
-def _next_usage(chunk: bytes, place: int) -> int:
-    """Where the next usage that is an object begins, from `place` on; -1 when there is none."""
-    while (found := chunk.find(_USAGE, place)) >= 0:
-        place = found + len(_USAGE)
-        if chunk[place : place + 2].lstrip().startswith(b"{"):
-            return found
-    return -1
+def _plain(chunk: bytes, frames: int) -> int:
+    """Up to where each frame has its choice and no choice a reason to end: nearly all of nearly every chunk."""
+    last = chunk.rfind(_NO_REASON)
+    if last < 0:
+        return 0
+    end = frame_end(chunk, last)
+    as_many = chunk.count(_NO_REASON) == frames - chunk.count(b"data:", end)
+    return end if as_many and chunk.find(_DONE, 0, end) < 0 else 0
 
 
-def frame_data(frame: bytes) -> dict[str, Any] | None:
-    """The JSON object of a frame's `data:` line; None when there is none."""
-    start = frame.find(b"data:")
-    if start < 0:
-        return None
-    try:
-        data = msgspec.json.decode(frame[start + 5 :].split(b"\n", 1)[0])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
+def _next_usage(chunk: bytes, start: int) -> int:
+    """Where the next usage that is an object begins, from `start` on; -1 when there is none."""
+    places = (chunk.find(b'"usage":{', start), chunk.find(b'"usage": {', start))
+    return min((place for place in places if place >= 0), default=-1)
 
 
-def has_event(chunk: bytes) -> bool:
-    """Is the first `data:` line here to its end? Comments are no events."""
-    start = chunk.find(b"data:")
-    return start >= 0 and b"\n" in chunk[start:]
+def _finished(data: Mapping[str, Any]) -> list[int]:
+    """The choices to which an event of chat or completions gives a reason to end."""
+    choices = data.get("choices")
+    return [
+        choice.get("index", 0)
+        for choice in (choices if isinstance(choices, list) else ())
+        if isinstance(choice, dict) and choice.get("finish_reason") and isinstance(choice.get("index", 0), int)
+    ]
 
 
-def find_usage(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The usage object of an answer or a stream event of any relayed protocol; empty when there is none."""
-    for holder in (data, data.get("response"), data.get("message")):
-        if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
-            usage: Mapping[str, Any] = holder["usage"]
-            return usage
-    return {}
-
-
-def merge_usage(usage: Usage, found: Mapping[str, Any]) -> None:
-    """Take over what `found` reports. Messages report input first and output last, so absent fields change nothing."""
-    usage.input = _count(found, "prompt_tokens", "input_tokens") or usage.input
-    usage.output = _count(found, "completion_tokens", "output_tokens") or usage.output
-    details = found.get("prompt_tokens_details") or found.get("input_tokens_details")
-    cached = _count(details, "cached_tokens") if isinstance(details, dict) else 0
-    usage.cached = cached or _count(found, "cache_read_input_tokens") or usage.cached
-
-
-def _count(found: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        value = found.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return 0
-
-
-def is_error_frame(chunk: bytes) -> bool:
-    """Does a stream begin with an error instead of an answer?"""
-    if b'"error"' not in chunk:
-        return False
-    data = frame_data(chunk)
-    return data is not None and (bool(data.get("error")) or data.get("type") in ("error", "response.failed"))
-
-
-def error_frame(operation: str, error: MillraceError) -> bytes:
-    """The in-band error that ends a stream, in the shape the clients of `operation` raise on."""
-    if operation == "messages":
-        data: dict[str, Any] = {"type": "error", "error": {"type": error.type, "message": error.message}}
-        return b"event: error\ndata: " + msgspec.json.encode(data) + b"\n\n"
-    data = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
-    frame = b"data: " + msgspec.json.encode(data) + b"\n\n"
-    return _failed_response(error) + frame if operation == "responses" else frame
-
-
-def _failed_response(error: MillraceError) -> bytes:
-    """The terminal event of the Responses protocol; the frame after it makes the clients raise that only yield it."""
-    response = {"object": "response", "status": "failed", "error": {"code": error.code, "message": error.message}}
-    data = {"type": "response.failed", "response": response}
-    return b"event: response.failed\ndata: " + msgspec.json.encode(data) + b"\n\n"
+def _named(event: Mapping[str, Any]) -> str:
+    """What the upstream calls its error, if that is a name: its words may hold what is not meant for the client."""
+    response = event.get("response")
+    error = event.get("error") or (response.get("error") if isinstance(response, dict) else None) or event
+    for key in ("code", "type") if isinstance(error, dict) else ():
+        value = str(error.get(key) or "")
+        if _NAME.fullmatch(value):
+            return f": {value}"
+    return ""

@@ -1,12 +1,23 @@
 """A client that goes away takes its work along: upstream is cancelled, the place is free, the request is counted."""
 
 import asyncio
+import contextlib
 import json
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.doubles.running_gateway import CHAT, METRICS_TOKEN, GatewayServer, chat_body, eventually
+from tests.doubles.running_gateway import (
+    CHAT,
+    METRICS_TOKEN,
+    GatewayServer,
+    House,
+    chat_body,
+    eventually,
+    running_gateway,
+)
 
 ENDLESS = {"stall_after": 2}
 SILENT = {"hang": True}
@@ -82,3 +93,28 @@ async def test_connection_is_kept_for_the_next_request(gateway: GatewayServer) -
         if turn == 0:
             writer.write(raw_request(gateway, chat_body()))
     writer.close()
+
+
+async def test_a_client_that_stops_reading_is_cut_and_never_reads_a_clean_end(house: House, tmp_path: Path) -> None:
+    async with running_gateway(house, tmp_path, write_timeout_s=0.3) as gateway:
+        await gateway.stop_probing()
+        upstream = house.small
+        upstream.script({"answer": "word " * 40_000})
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        host, _, port = gateway.url.removeprefix("http://").partition(":")
+        await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+        reader, writer = await asyncio.open_connection(sock=sock, limit=1024)
+        writer.write(raw_request(gateway, chat_body(stream=True)))
+        await reader.readuntil(b'"role"')
+        await eventually(lambda: _closed_and_counted(gateway), "the request is counted as 499")
+        await eventually(lambda: upstream.state()["in_flight"] == 0, "the upstream request is over")
+        assert upstream.state()["cancelled"] == 1
+        seen = b""
+        with contextlib.suppress(ConnectionError):
+            while part := await reader.read(1 << 16):
+                seen += part
+        assert b"[DONE]" not in seen
+        assert not seen.endswith(b"\r\n0\r\n\r\n")
+        writer.close()

@@ -15,7 +15,7 @@ from tests.doubles.stand_in_process import StandInProcess
 ROUTES: dict[str, dict[str, Any]] = {
     CHAT: {"messages": ASKED},
     "/v1/completions": {"prompt": "Sort 4 2 3."},
-    "/v1/responses": {"input": "Sort 4 2 3."},
+    "/v1/responses": {"input": "Sort 4 2 3.", "store": False},
     "/v1/messages": {"messages": ASKED, "max_tokens": 16},
 }
 WHOLE: dict[str, Callable[[wire.Answer], wire.Json]] = {
@@ -61,7 +61,13 @@ async def test_stream_is_byte_for_byte_the_models(gateway: GatewayServer, path: 
 @pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
 @pytest.mark.parametrize("delay_chunk_s", [0.0, 0.01], ids=["in one piece", "frame by frame"])
 @pytest.mark.parametrize(
-    "options", [{}, {"stream_options": None}, {"stream_options": {}}, {"stream_options": {"include_usage": False}}],
+    "options",
+    [
+        {},
+        {"stream_options": None},
+        {"stream_options": {}},
+        {"stream_options": {"include_usage": False, "continuous_usage_stats": True}},
+    ],
     ids=["not given", "null", "empty", "false"],
 )  # fmt: skip
 async def test_usage_is_asked_for_but_kept_from_who_did_not_ask(
@@ -70,7 +76,7 @@ async def test_usage_is_asked_for_but_kept_from_who_did_not_ask(
     gateway.house.small.script({"delay_chunk_s": delay_chunk_s})
     answer = await gateway.ask(path, json={"model": "auto", "stream": True} | ROUTES[path] | options)
     sent = upstream_saw(gateway.house.small)
-    assert sent["stream_options"]["include_usage"] is True
+    assert sent["stream_options"] == {"include_usage": True}
     assert all("usage" not in event for event in answer.events)
     shapes = wire.chat_frames if path == CHAT else wire.completion_frames
     assert answer.frames == b"".join(shapes(wire.answer_to(sent), usage=False))
@@ -126,7 +132,6 @@ async def test_unknown_fields_pass_and_dangerous_ones_do_not(gateway: GatewaySer
         "mm_processor_kwargs": {},
         "kv_transfer_params": {},
         "vllm_xargs": {},
-        "prompt_embeds": "AAAA",
         "routing": {"hosted": "never"},
     }
     await gateway.chat(temperature=0, tools=None, surprise={"kept": [1, None]}, **dangerous)

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,87 +19,12 @@ from serving.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
-from serving.governance.admission import Place
-from serving.record import Record
-from serving.wire.reply import Reply
-from serving.wire.request import Request, parse_request
-from serving.wire.routes import RELAYED
+from serving.wire.frames import MAX_FRAME_BYTES
+from serving.wire.request import Request
 from tests.doubles.upstream import FakeAnswer, chat_answer, chat_stream, refusing
 from tests.serving.asgi_call import until
-from tests.serving.world import TENANT, Ticks, World
-
-SSE = {"content-type": "text/event-stream"}
-DELTA = b'data: {"choices":[{"index":0,"delta":{"content":"4"}}]}\n\n'
-USAGE = (
-    b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,'
-    b'"prompt_tokens_details":{"cached_tokens":4}}}\n\n'
-)
-DONE = b"data: [DONE]\n\n"
-
-
-def request(model: str = "auto", *, path: str = "/v1/chat/completions", **fields: Any) -> Request:
-    body = {"model": model, "messages": [{"role": "user", "content": "2+2?"}], "input": "x", **fields}
-    return parse_request(RELAYED[path], json.dumps(body).encode(), request_id="req-1", headers={})
-
-
-class CountedPlace(Place):
-    """A place that counts how often it is given back."""
-
-    __slots__ = ("returned",)
-
-    def settle(self, cost_usd: float) -> None:
-        """Keep what it was settled at."""
-        self.returned = [*getattr(self, "returned", []), cost_usd]
-        super().settle(cost_usd)
-
-
-@dataclass
-class Run:
-    """One request through the pipeline of a world, and what became of it."""
-
-    world: World
-    record: Record = field(default_factory=lambda: Record(request_id="req-1", decision="mrd-1", received_s=100.0))
-    sent: list[Message] = field(default_factory=list)
-    places: list[CountedPlace] = field(default_factory=list)
-    on_send: Callable[[Message], None] = lambda message: None
-
-    def __post_init__(self) -> None:
-        self.reply = Reply(self._send, "req-1")
-        admit = self.world.admission.admit
-
-        def counted(tenant: str, *, now: float) -> Place:
-            admit(tenant, now=now)
-            self.places.append(CountedPlace(self.world.admission))
-            return self.places[-1]
-
-        self.world.admission.admit = counted  # type: ignore[method-assign]
-
-    async def _send(self, message: Message) -> None:
-        self.sent.append(message)
-        self.on_send(message)
-        await asyncio.sleep(0)
-
-    async def answer(self, asked: Request) -> "Run":
-        await self.world.pipeline().answer(asked, TENANT, self.reply, self.record)
-        return self
-
-    @property
-    def content(self) -> bytes:
-        return b"".join(message["body"] for message in self.sent[1:])
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
-
-    def assert_settled_once(self) -> None:
-        assert [len(place.returned) for place in self.places] == [1]
-        assert self.places[0].returned == [self.record.cost_usd]
-        assert self.world.admission.in_flight == 0
-        assert all(upstream.in_flight == 0 for upstream in self.world.upstreams.values())
-
-
-def frames(*chunks: bytes, **more: Any) -> FakeAnswer:
-    return FakeAnswer(chunks, headers=SSE, **more)
+from tests.serving.pipeline_run import DELTA, DONE, FINISH, USAGE, Run, frames, request
+from tests.serving.world import Ticks, World
 
 
 async def test_a_whole_answer_is_recorded_and_paid_for_by_the_second() -> None:
@@ -112,9 +36,10 @@ async def test_a_whole_answer_is_recorded_and_paid_for_by_the_second() -> None:
     assert record.policy == "ladder"
     assert record.scores == {"small": 0.9, "large": 0.9}
     assert (record.usage.input, record.usage.output) == (1, 3)
-    assert [(one.attempt.reason, one.outcome, one.busy_s) for one in record.tried] == [(Reason.SCORE, "ok", 1.0)]
-    assert record.cost_usd == pytest.approx(0.001)
-    assert run.headers["x-millrace-cost-usd"] == "0.001000000"
+    assert [(one.attempt.reason, one.outcome) for one in record.tried] == [(Reason.SCORE, "ok")]
+    assert record.tried[0].busy_s > 0
+    assert record.cost_usd == pytest.approx(0.001 * record.tried[0].busy_s)
+    assert run.headers["x-millrace-cost-usd"] == f"{record.cost_usd:.9f}"
     assert run.headers["x-millrace-decision"] == "mrd-1"
     assert run.headers["x-millrace-policy"] == "ladder"
     assert run.headers["x-millrace-attempts"] == "1"
@@ -137,12 +62,12 @@ async def test_a_stand_in_is_paid_for_by_the_token_and_says_what_it_is() -> None
 
 async def test_a_stream_is_recorded_and_ends_with_its_cost() -> None:
     world = World(clock=Ticks(step=0.5))
-    world.upstreams["cloud"].next(frames(DELTA, DELTA, USAGE, DONE))
+    world.upstreams["cloud"].next(frames(DELTA, DELTA, FINISH, USAGE, DONE))
     run = await Run(world).answer(request("cloud", stream=True))
-    assert run.content == DELTA * 2 + b": x-millrace-cost-usd=7.000000000\n\n" + DONE
+    assert run.content == DELTA * 2 + FINISH + b": x-millrace-cost-usd=7.000000000\n\n" + DONE
     assert "x-millrace-cost-usd" not in run.headers
     assert run.record.first_byte_s == run.record.chunk_times_s[0]
-    assert len(run.record.chunk_times_s) == 4
+    assert len(run.record.chunk_times_s) == 5
     assert [one.outcome for one in run.record.tried] == ["ok"]
     assert run.record.error is None
     run.assert_settled_once()
@@ -150,7 +75,7 @@ async def test_a_stream_is_recorded_and_ends_with_its_cost() -> None:
 
 async def test_usage_that_the_client_asked_for_is_left_in() -> None:
     world = World()
-    world.upstreams["cloud"].next(frames(DELTA, USAGE, DONE))
+    world.upstreams["cloud"].next(frames(DELTA, FINISH, USAGE, DONE))
     run = await Run(world).answer(request("cloud", stream=True, stream_options={"include_usage": True}))
     assert USAGE in run.content
 
@@ -160,7 +85,7 @@ async def test_usage_that_the_client_asked_for_is_left_in() -> None:
     [
         (frames(DELTA, cut=True), "upstream_disconnected"),
         (frames(DELTA), "upstream_disconnected"),
-        (frames(DELTA, b"data: " + b"x" * (1 << 21)), "upstream_invalid_response"),
+        (frames(DELTA, b"data: " + b"x" * (MAX_FRAME_BYTES + 1)), "upstream_invalid_response"),
     ],
     ids=["cut", "ended early", "endless frame"],
 )
@@ -178,9 +103,10 @@ async def test_a_stream_that_breaks_ends_with_an_error_frame(answer: FakeAnswer,
     run.assert_settled_once()
 
 
-async def test_what_breaks_behind_the_terminal_frame_is_no_error() -> None:
+@pytest.mark.parametrize("after", [{"cut": True}, {"stall": True}], ids=["cut", "stall"])
+async def test_what_breaks_behind_the_terminal_frame_is_no_error(after: dict[str, Any]) -> None:
     world = World()
-    world.upstreams["small"].next(frames(DELTA, DONE, cut=True))
+    world.upstreams["small"].next(frames(DELTA, FINISH, DONE, **after))
     run = await Run(world).answer(request(stream=True))
     assert run.content.endswith(DONE)
     assert run.record.error is None
@@ -195,14 +121,22 @@ async def test_a_fallback_is_counted_and_only_the_answer_is_paid_for() -> None:
     assert [(one.attempt.model, one.outcome) for one in run.record.tried] == [("small", "500"), ("large", "ok")]
     assert run.headers["x-millrace-attempts"] == "2"
     assert run.headers["x-millrace-model"] == "large"
-    assert run.record.cost_usd == pytest.approx(0.001)
+    assert run.record.tried[-1].busy_s > 0
+    assert run.record.cost_usd == pytest.approx(0.001 * run.record.tried[-1].busy_s)
 
 
 async def test_a_clients_error_is_passed_on_and_recorded_as_such() -> None:
     world = World()
-    world.upstreams["small"].next(FakeAnswer([b'{"error":{}}'], status=422))
+    world.upstreams["small"].next(FakeAnswer([b'{"error":{"message":"too hot"}}'], status=422))
     run = await Run(world).answer(request(stream=True))
-    assert (run.reply.status, run.content) == (422, b'{"error":{}}')
+    assert run.reply.status == 422
+    assert json.loads(run.content)["error"] == {
+        "message": "too hot",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_request",
+    }
+    assert run.headers["x-should-retry"] == "false"
     assert [one.outcome for one in run.record.tried] == ["422"]
     run.assert_settled_once()
 
@@ -212,7 +146,7 @@ async def test_a_clients_error_is_passed_on_and_recorded_as_such() -> None:
     [
         (request("nobody"), ModelNotFound, "no model 'nobody'; GET /v1/models lists"),
         (request("cloud", routing={"hosted": "never"}), NotRoutable, "leave the premises"),
-        (request(tools=[{}]), NotRoutable, "lacks a capability"),
+        (request(tools=[{"type": "function", "function": {"name": "f"}}]), NotRoutable, "lacks a capability"),
     ],
     ids=["unknown", "forbidden", "needs"],
 )
@@ -377,3 +311,32 @@ def test_any_mix_of_failures_settles_once(outcomes: tuple[bool, tuple[FakeAnswer
             assert len(run.record.tried) in (1, 2, 3)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "output"),
+    [
+        ("/v1/chat/completions", b'{"choices":[]}', 3),
+        ("/v1/embeddings", b'{"data":[]}', 0),
+        ("/tokenize", b'{"count":1}', None),
+    ],
+)
+async def test_what_no_upstream_counted_is_guessed_and_marked(path: str, content: bytes, output: int | None) -> None:
+    world = World()
+    for upstream in world.upstreams.values():
+        upstream.next(FakeAnswer([content]))
+    run = Run(world)
+    await run.answer(request(path=path))
+    assert run.record.usage.estimated is (output is not None)
+    assert run.record.usage.output == (output or 0)
+    assert (run.record.usage.input > 0) is (output is not None)
+
+
+async def test_the_tokens_of_a_stream_that_was_cut_are_guessed_and_marked() -> None:
+    world = World()
+    for upstream in world.upstreams.values():
+        upstream.next(frames(DELTA, DELTA, cut=True))
+    run = Run(world)
+    await run.answer(request(stream=True))
+    assert (run.record.usage.estimated, run.record.usage.output) == (True, 2)
+    assert run.record.usage.input > 0

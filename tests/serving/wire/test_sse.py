@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.errors import UpstreamDisconnected, UpstreamInvalid
-from serving.wire.sse import MAX_FRAME_BYTES, StreamWatch, error_frame, has_event, is_error_frame
+from serving.errors import UpstreamInvalid
+from serving.wire.frames import MAX_FRAME_BYTES
+from serving.wire.sse import StreamWatch
 
 DELTA = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"4"},"finish_reason":null}]}\n\n'
 USAGE = (
     b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,'
     b'"prompt_tokens_details":{"cached_tokens":3}}}\n\n'
 )
+FINISH = b'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
 
 
@@ -24,11 +26,11 @@ def relay(watch: StreamWatch, chunks: list[bytes]) -> bytes:
 
 @given(st.lists(st.integers(1, 300), max_size=12))
 def test_any_cut_of_the_bytes_gives_the_same_stream(cuts: list[int]) -> None:
-    whole = DELTA * 3 + USAGE + DONE
+    whole = DELTA * 3 + FINISH + USAGE + DONE
     places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
     chunks = [whole[start:end] for start, end in pairwise(places)]
     watch = StreamWatch("chat", strip_usage=True)
-    assert relay(watch, chunks) == DELTA * 3
+    assert relay(watch, chunks) == DELTA * 3 + FINISH
     assert watch.ended
     assert (watch.usage.input, watch.usage.cached, watch.usage.output) == (9, 3, 2)
     assert watch.finish(cost_usd=0.25) == b": x-millrace-cost-usd=0.250000000\n\n" + DONE
@@ -48,8 +50,8 @@ def test_usage_null_on_every_chunk_is_left_alone() -> None:
 
 def test_crlf_frames_are_understood() -> None:
     watch = StreamWatch("chat", strip_usage=True)
-    stream = (DELTA + USAGE + DONE).replace(b"\n\n", b"\r\n\r\n")
-    assert relay(watch, [stream[:40], stream[40:]]) == DELTA.replace(b"\n\n", b"\r\n\r\n")
+    stream = (DELTA + FINISH + USAGE + DONE).replace(b"\n\n", b"\r\n\r\n")
+    assert relay(watch, [stream[:40], stream[40:]]) == (DELTA + FINISH).replace(b"\n\n", b"\r\n\r\n")
     assert watch.ended
     assert watch.usage.input == 9
 
@@ -73,7 +75,8 @@ def test_a_stream_without_its_terminal_has_not_ended_and_is_counted_by_frames() 
         (
             "messages",
             b'event: message_start\ndata: {"message":{"usage":{"input_tokens":5,"cache_read_input_tokens":2}}}\n\n'
-            b'event: message_delta\ndata: {"usage":{"output_tokens":7}}\n\nevent: message_stop\ndata: {}\n\n',
+            b'event: message_delta\ndata: {"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}\n\n'
+            b"event: message_stop\ndata: {}\n\n",
             (5, 2, 7),
         ),
     ],
@@ -91,59 +94,121 @@ def test_other_protocols_are_relayed_whole_and_accounted(
 
 def test_a_frame_that_never_ends_is_refused() -> None:
     watch = StreamWatch("chat", strip_usage=True)
-    with pytest.raises(UpstreamInvalid, match="longer than"):
-        watch.feed(b"data: " + b"x" * (MAX_FRAME_BYTES + 1))
+    assert watch.feed(DELTA + b"data: " + b"x" * (MAX_FRAME_BYTES + 1)) == DELTA
+    assert isinstance(watch.failure, UpstreamInvalid)
+    assert "longer than" in watch.failure.message
 
 
 @pytest.mark.parametrize(
-    ("chunk", "is_error"),
+    ("operation", "frame", "names"),
     [
-        (DELTA, False),
-        (b'data: {"error":{"message":"no","code":null}}\n\n', True),
-        (b'event: error\ndata: {"type":"error","error":{"message":"no"}}\n\n', True),
-        (b'data: {"choices":[{"delta":{"content":"the \\"error\\" word"}}]}\n\n', False),
-        (b'data: {"error":null,"choices":[]}\n\n', False),
+        ("chat", b'data: {"error":{"message":"no","code":500}}\n\n', ": 500"),
+        ("chat", b'data: {"id":"c","choices":[],"error":{"message":"no","type":"odd one"}}\n\n', "stream"),
+        ("completions", b'data: {"error": "no"}\n\n', "stream"),
+        ("messages", b'event: error\ndata: {"type":"error","error":{"type":"api_error"}}\n\n', ": api_error"),
+        ("responses", b'data: {"type":"error","code":"server_error","message":"no"}\n\n', ": server_error"),
+        (
+            "responses",
+            b'event: response.failed\ndata: {"type":"response.failed","response":{"error":{"code":"boom"}}}\n\n',
+            ": boom",
+        ),
     ],
-    ids=["delta", "openai", "anthropic", "the word", "null"],
+    ids=["code", "no name", "text", "anthropic", "flat", "response.failed"],
 )
-def test_first_frames_that_are_errors(chunk: bytes, is_error: bool) -> None:
-    assert is_error_frame(chunk) is is_error
-
-
-def test_error_frames_have_the_shape_their_clients_raise_on() -> None:
-    error = UpstreamDisconnected("gone")
-    openai = msgspec.json.decode(error_frame("chat", error).removeprefix(b"data: "))
-    assert openai["error"] == {
-        "message": "gone",
-        "type": "upstream_error",
-        "param": None,
-        "code": "upstream_disconnected",
-    }
-    anthropic = error_frame("messages", error)
-    assert anthropic.startswith(b"event: error\ndata: ")
-    assert msgspec.json.decode(anthropic.split(b"data: ")[1])["type"] == "error"
+def test_an_error_of_the_upstream_is_a_failure_and_not_passed_on(operation: str, frame: bytes, names: str) -> None:
+    watch = StreamWatch(operation, strip_usage=True)
+    assert watch.feed(DELTA + frame + FINISH + DONE) == DELTA
+    assert not watch.ended
+    assert watch.failure is not None
+    assert watch.failure.code == "upstream_failed"
+    assert watch.failure.message.endswith(names)
 
 
 @pytest.mark.parametrize(
-    ("operation", "quote"),
-    [("chat", b"data: [DONE]"), ("chat", b"data:[DONE]"), ("responses", b"event: response.completed")],
+    "frame",
+    [
+        DELTA,
+        b'data: {"choices":[{"delta":{"content":"the \\"error\\" word, \\"finish_reason\\":\\"stop\\""}}]}\n\n',
+        b'data: {"error":null,"choices":[]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"data: [DONE]"}}]}\n\n',
+    ],
+    ids=["delta", "the words", "null", "quoted end"],
 )
-def test_an_answer_may_quote_a_terminal_frame(operation: str, quote: bytes) -> None:
-    frame = b'data: {"choices":[{"delta":{"content":"' + quote + b'"}}]}\n\n'
-    watch = StreamWatch(operation, strip_usage=True)
+def test_what_only_looks_like_an_end_is_passed_on(frame: bytes) -> None:
+    watch = StreamWatch("chat", strip_usage=True)
     assert relay(watch, [frame, DELTA]) == frame + DELTA
+    assert (watch.ended, watch.failure) == (False, None)
+    watch.feed(DONE)
+    assert isinstance(watch.failure, UpstreamInvalid)
+
+
+@pytest.mark.parametrize(
+    ("operation", "stream"),
+    [
+        ("chat", DELTA + DONE),
+        ("completions", b'data: {"choices":[{"index":0,"text":"4"}]}\n\n' + DONE),
+        ("messages", b'event: message_stop\ndata: {"type":"message_stop"}\n\n'),
+        ("responses", b'data: {"type":"response.output_text.delta"}\n\n' + DONE),
+    ],
+    ids=["chat", "completions", "messages", "responses"],
+)
+def test_an_end_without_a_reason_is_not_believed(operation: str, stream: bytes) -> None:
+    watch = StreamWatch(operation, strip_usage=True)
+    forwarded = watch.feed(stream)
     assert not watch.ended
+    assert isinstance(watch.failure, UpstreamInvalid)
+    assert b"[DONE]" not in forwarded
+    assert b"message_stop" not in forwarded
+
+
+def test_every_choice_needs_its_reason() -> None:
+    def chunk(index: int, reason: str | None = None) -> bytes:
+        choice = {"index": index, "delta": {"content": "x"}, "finish_reason": reason}
+        return b"data: " + msgspec.json.encode({"choices": [choice]}) + b"\n\n"
+
+    chunks = [chunk(0), chunk(1), chunk(0, "stop")]
+    half = StreamWatch("chat", strip_usage=True, several=True)
+    relay(half, [*chunks, DONE])
+    assert isinstance(half.failure, UpstreamInvalid)
+    both = StreamWatch("chat", strip_usage=True, several=True)
+    relay(both, [*chunks, chunk(1, "length"), DONE])
+    assert both.ended
+
+
+@pytest.mark.parametrize("rest", [b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]\r\n"])
+def test_an_end_that_lacks_only_its_blank_line_counts_when_the_stream_closes(rest: bytes) -> None:
+    watch = StreamWatch("chat", strip_usage=True)
+    assert relay(watch, [DELTA, FINISH + rest]) == DELTA + FINISH
+    assert not watch.ended
+    assert watch.close() == b""
+    assert watch.ended
+
+
+@pytest.mark.parametrize("rest", [b"", b"data: [DON", b"data: {", DELTA[:-2], b'data: {"error":{}'])
+def test_a_stream_that_closes_otherwise_has_not_ended(rest: bytes) -> None:
+    watch = StreamWatch("chat", strip_usage=True)
+    relay(watch, [DELTA, FINISH, rest])
+    assert watch.close() == b""
+    assert not watch.ended
+
+
+def test_the_first_and_last_frames_of_a_response_are_known() -> None:
+    first, last = (b'data: {"type":"response.created","response":{}}\n\n', b'data: {"type":"x","delta":"4"}\n\n')
+    watch = StreamWatch("responses", strip_usage=True)
+    relay(watch, [first, last, b'data: {"type":"response.comp'])
+    watch.close()
+    assert (watch.opening, watch.last) == (first, last)
 
 
 def test_a_terminal_without_its_space_ends_a_stream_too() -> None:
     watch = StreamWatch("chat", strip_usage=True)
-    assert relay(watch, [DELTA + b"data:[DONE]\n\n"]) == DELTA
+    assert relay(watch, [DELTA + FINISH + b"data:[DONE]\n\n"]) == DELTA + FINISH
     assert watch.ended
 
 
 def test_a_stream_that_ended_without_usage_is_counted_by_frames() -> None:
     watch = StreamWatch("chat", strip_usage=True)
-    relay(watch, [DELTA, DELTA, DONE])
+    relay(watch, [DELTA, FINISH, DONE])
     assert watch.ended
     assert watch.usage_so_far().output > 0
 
@@ -158,31 +223,6 @@ def test_a_cut_messages_stream_keeps_its_input_and_estimates_its_output() -> Non
 
 def test_an_ended_stream_without_output_has_none() -> None:
     watch = StreamWatch("chat", strip_usage=True)
-    relay(watch, [DELTA, b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":0}}\n\n', DONE])
+    relay(watch, [DELTA, b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":0}}\n\n', FINISH, DONE])
     usage = watch.usage_so_far()
     assert (usage.input, usage.output) == (9, 0)
-
-
-def test_a_failed_response_has_its_protocols_terminal_event_first() -> None:
-    failed, error = error_frame("responses", UpstreamDisconnected("gone")).split(b"\n\n")[:2]
-    name, data = failed.split(b"\n")
-    assert name == b"event: response.failed"
-    event = msgspec.json.decode(data.removeprefix(b"data: "))
-    assert event["response"]["status"] == "failed"
-    assert event["response"]["error"]["code"] == "upstream_disconnected"
-    assert msgspec.json.decode(error.removeprefix(b"data: "))["error"]["code"] == "upstream_disconnected"
-
-
-@pytest.mark.parametrize(
-    ("chunk", "complete"),
-    [
-        (b"", False),
-        (b": ping\n\n", False),
-        (b"event: x\n", False),
-        (b"data: {", False),
-        (b"data: {}\n", True),
-        (b": ping\n\nevent: x\ndata: {}\n\n", True),
-    ],
-)
-def test_when_the_first_event_is_here(chunk: bytes, complete: bool) -> None:
-    assert has_event(chunk) is complete

@@ -1,0 +1,54 @@
+"""Frames of an event stream (SSE): where one ends and what is in it. Sync, without I/O; knows no protocol above SSE.
+
+For the rare frame that has to be looked into: a stream's opening, its usage, its last frame. The others are relayed
+unread (`serving.wire.sse`).
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+MAX_FRAME_BYTES = 4 << 20
+"""The longest unfinished frame that is kept, bytes: a Responses event repeats the request's instructions and tools."""
+
+BOM = b"\xef\xbb\xbf"
+_GAP = re.compile(rb"\r?\n\r?\n")
+
+
+def frame_end(data: bytes, start: int = 0) -> int:
+    """Where the frame that begins at `start` ends, its blank line included; -1 while it is unfinished."""
+    gap = _GAP.search(data, start)
+    return gap.end() if gap else -1
+
+
+def frame_start(data: bytes, place: int, floor: int = 0) -> int:
+    """Where the frame begins that `place` lies in, given that some frame begins at `floor`."""
+    start = floor
+    for gap in (b"\n\n", b"\n\r\n"):
+        found = data.rfind(gap, start, place)
+        start = found + len(gap) if found >= 0 else start
+    return start
+
+
+def field(frame: bytes, name: bytes) -> bytes | None:
+    """The value of field `name` of a frame, several lines joined as clients join them; None when it has none."""
+    start = name + b":"
+    if start not in frame:
+        return None
+    if frame.startswith(start) and frame.find(b"\n") == len(frame) - 2 and b"\r" not in frame:  # its only line
+        return frame[len(start) : -2].removeprefix(b" ")
+    lines = [line[len(start) :] for line in frame.splitlines() if line.startswith(start)]
+    return b"\n".join(line.removeprefix(b" ") for line in lines) if lines else None
+
+
+def frame_data(frame: bytes) -> dict[str, Any] | None:
+    """The JSON object in a frame's data; None when there is none."""
+    data = field(frame, b"data")
+    if data is None:
+        return None
+    try:
+        decoded = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return decoded if isinstance(decoded, dict) else None
