@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from models.catalog import DEFAULT_CATALOG, load_catalog
 from models.errors import CatalogError
 from models.spec import Catalog
 from serving.composition import Surroundings, open_house
+from serving.edge.server import graceful_server
 from serving.errors import ConfigError
 from serving.gateway import Gateway
 from serving.replica.internal_token import metrics_token
@@ -40,16 +40,7 @@ def serve(
     except (CatalogError, ConfigError) as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         raise typer.Exit(2) from error
-    uvicorn.run(
-        gateway,
-        host=host,
-        port=port,
-        access_log=False,
-        log_level="warning",
-        lifespan="on",
-        loop="uvloop",
-        proxy_headers=False,
-    )
+    graceful_server(gateway, settings, host=host, port=port, loop="uvloop").run()
 
 
 def build(catalog: Catalog, settings: Settings, replicas: Sequence[str]) -> Gateway:

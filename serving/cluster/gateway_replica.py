@@ -3,6 +3,7 @@
 Connects the Ray-free gateway to this cluster: Serve's live replica lists, the internal token, the scrape targets.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +14,13 @@ from ray.serve import Application
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models.spec import Catalog
+from serving.cluster.leaving import follow
 from serving.cluster.secret import internal_token
 from serving.cluster.serve_config import GATEWAY, engine_application
 from serving.cluster.serve_replicas import ServeReplicas
 from serving.cluster.start_failure import GatewayStartFailed
 from serving.composition import Surroundings, open_house, start_problems
+from serving.edge.early_answer import closing_early
 from serving.gateway import Gateway
 from serving.replica.internal_token import metrics_token
 from serving.settings import Settings
@@ -26,8 +29,9 @@ DEPLOYMENT = "Gateway"
 MAX_ONGOING_REQUESTS = 2048
 """Above the gateway's own limit on requests in flight, which answers 503 where Serve would let them wait."""
 HEALTH_CHECK_PERIOD_S = 5.0
-DRAIN_S = 60.0
 START_ATTEMPTS = 3
+LAST_WORDS_S = 10.0
+"""From the cut of what is still running to the end of the replica by force."""
 
 
 class GatewayReplica:
@@ -54,7 +58,16 @@ class GatewayReplica:
             ],
             env=os.environ,
         )
-        return without_request_id(Gateway(lambda: open_house(self._catalog, self._settings, around)))
+        gateway = Gateway(lambda: open_house(self._catalog, self._settings, around))
+        own_id = serve.get_replica_context().replica_id.unique_id
+        self._following = asyncio.create_task(
+            follow(
+                gateway,
+                lambda: any(replica.id == own_id for replica in siblings.replicas()),
+                grace_s=self._settings.drain_timeout_s,
+            )
+        )
+        return without_request_id(closing_early(gateway))
 
 
 def without_request_id(app: ASGIApp) -> ASGIApp:
@@ -90,6 +103,6 @@ def deployment(catalog: Catalog, settings: Settings) -> Application:
         num_replicas=2,
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
-        graceful_shutdown_timeout_s=DRAIN_S,
+        graceful_shutdown_timeout_s=settings.drain_timeout_s + LAST_WORDS_S,
         max_constructor_retry_count=START_ATTEMPTS,
     ).bind(catalog, settings)

@@ -18,7 +18,7 @@ def serve_environment(home: Path, *, sockets: Path | None = None) -> dict[str, s
     folder = sockets or home / "ha"
     if len(str(folder)) > LONGEST_SOCKET_FOLDER:
         raise ValueError(f"{folder}: longer than {LONGEST_SOCKET_FOLDER} characters, too long for HAProxy's socket")
-    return {**_data_path(), **_haproxy(folder), **_healing(), **_access(home), **_silence()}
+    return {**_data_path(), **_haproxy(folder), **_front_limits(), **_healing(), **_access(home), **_silence()}
 
 
 def _data_path() -> dict[str, str]:
@@ -31,7 +31,7 @@ def _data_path() -> dict[str, str]:
 
 
 def _haproxy(folder: Path) -> dict[str, str]:
-    """Paths of its own, or two clusters on one host take each other's; both private ports on loopback."""
+    """Paths of its own, or two clusters on one host take each other's; what the script adds stands beside it."""
     paths = {
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "sock"),
@@ -44,6 +44,20 @@ def _haproxy(folder: Path) -> dict[str, str]:
         return paths
     wrapper = Path(__file__).with_name("haproxy_private.sh")
     return paths | {"RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper), "HAPROXY_BINARY": str(binary)}
+
+
+def _front_limits() -> dict[str, str]:
+    """What a client may cost the public door; times in whole seconds."""
+    return {
+        # All headers of a request must fit, with room to spare over what a gateway takes: it refuses them with a
+        # reason, where HAProxy has one HTML page for whatever does not fit.
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(256 * 1024),
+        # Silence of a client that owes bytes, or that does not take what it is sent. A stream that is merely quiet is
+        # not cut by it.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        # Silence of a gateway. Longer than any request may take: it only frees what a hung gateway would hold for ever.
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "3600",
+    }
 
 
 def _haproxy_binary() -> Path | None:
@@ -61,6 +75,8 @@ def _healing() -> dict[str, str]:
         # A replica that fails its health checks is killed, not drained: drained, it would hold its CPU or GPU, and its
         # clients, for a minute more.
         "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
+        # Nobody restarts HAProxy but Serve's third failed look at it in a row, so it looks every second (default 10).
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # The raylet ends what a dead worker leaves behind: vLLM's EngineCore does not watch its parent.
         "RAY_process_group_cleanup_enabled": "true",
     }
