@@ -1,4 +1,4 @@
-"""docs/api.md names every route, header, error code, routing key and dropped field there is, and none that is not."""
+"""docs/api.md says what the code does: its generated parts are up to date, and the rest names what there is."""
 
 import re
 from dataclasses import fields
@@ -6,20 +6,17 @@ from pathlib import Path
 
 import pytest
 
-import serving.errors
-from serving.errors import ConfigError, MillraceError
-from serving.wire.request import DROPPED, RoutingOptions
-from serving.wire.routes import CONTROL, RELAYED
+from serving.reference import API_DOC, write
+from serving.wire.headers import ANSWER_HEADERS
+from serving.wire.openapi import error_codes
+from serving.wire.reference import PARTS, filled
+from serving.wire.request import RoutingOptions
 from tests.doubles.upstream import chat_answer
 from tests.serving.asgi_call import ask, running
 from tests.serving.world import World
 
-DOC = (Path(__file__).resolve().parents[1] / "docs" / "api.md").read_text()
-ERRORS = [
-    each
-    for each in vars(serving.errors).values()
-    if isinstance(each, type) and issubclass(each, MillraceError) and each is not ConfigError
-]
+DOC = API_DOC.read_text()
+CODES = {kind.code for kinds in error_codes().values() for kind in kinds}
 
 
 def section(title: str) -> str:
@@ -35,39 +32,55 @@ def first_cells(title: str) -> list[str]:
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda each: each.__name__)
-def test_every_error_is_in_the_table(error: type[MillraceError]) -> None:
-    assert f"| {error.status} | `{error.code}` | `{error.type}` |" in section("Errors")
+def test_generated_parts_are_up_to_date() -> None:
+    assert filled(DOC) == DOC, "run `make docs`"
 
 
-def test_the_table_has_no_other_codes() -> None:
-    codes = re.findall(r"^\| \d{3} \| `(\w+)`", section("Errors"), re.MULTILINE)
-    assert sorted(codes) == sorted(each.code for each in ERRORS)
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_is_in_the_document_once(name: str) -> None:
+    assert DOC.count(f"<!-- generated: {name} -->\n") == 1
+    assert DOC.count(f"<!-- end of {name} -->\n") == 1
 
 
-def test_routes() -> None:
-    assert first_cells("Routes") == [*RELAYED, "/v1/models", "/v1/models/{name}", *CONTROL[:4]]
-    for route in RELAYED.values():
-        streams = "yes" if route.streams else "no"
-        assert f"| `{route.path}` | POST | `{route.operation}` | {streams} | API key |" in DOC
+def test_an_outdated_part_is_written_anew_and_the_rest_left_alone(tmp_path: Path) -> None:
+    outdated = tmp_path / "api.md"
+    outdated.write_text(DOC.replace("| 404 | `model_not_found`", "| 418 | `teapot`"))
+    write(outdated)
+    assert outdated.read_text() == DOC
 
 
-def test_dropped_fields() -> None:
-    assert set(re.findall(r"^- `(\w+)`", section("Fields that are dropped"), re.MULTILINE)) == DROPPED
+def test_a_part_that_nobody_writes() -> None:
+    with pytest.raises(KeyError, match="weather"):
+        filled("<!-- generated: weather -->\n<!-- end of weather -->")
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_error_code_is_in_the_table(code: str) -> None:
+    assert len(re.findall(rf"^\| \d{{3}} \| `{code}` \|", section("Errors"), re.MULTILINE)) == 1
 
 
 def test_routing_keys() -> None:
     assert set(first_cells("Which model answers")) == {one.name for one in fields(RoutingOptions)}
 
 
-@pytest.mark.parametrize("model", ["auto", "cloud"])
-async def test_every_header_of_an_answer_is_described(model: str) -> None:
+ASKED = {
+    "answer": ({"model": "auto"}, {}),
+    "answer of a stand-in": ({"model": "cloud"}, {}),
+    "refusal": ({"model": "nobody"}, {}),
+    "without a key": ({"model": "auto"}, {"x-api-key": "mr-wrong"}),
+}
+
+
+@pytest.mark.parametrize(("fields_", "headers"), ASKED.values(), ids=ASKED.keys())
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/nowhere", "/v1/models"])
+async def test_every_header_of_an_answer_is_described(
+    path: str, fields_: dict[str, str], headers: dict[str, str]
+) -> None:
     world = World()
     for upstream in world.upstreams.values():
         upstream.next(chat_answer("4"))
     async with running(world) as app:
-        body = {"model": model, "messages": [{"role": "user", "content": "2+2?"}]}
-        call = await ask(app, "/v1/chat/completions", body)
-    described = set(first_cells("What every answer says about itself"))
-    sent = {name for name in call.headers if name.startswith("x-")}
-    assert sent == described - ({"x-millrace-stand-in"} if model == "auto" else set())
+        body = fields_ | {"messages": [{"role": "user", "content": "2+2?"}]}
+        call = await ask(app, path, body, headers=headers or None)
+    assert set(call.headers) - {"content-type", "content-length"} <= {one.name for one in ANSWER_HEADERS}
+    assert "x-request-id" in call.headers

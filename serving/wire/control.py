@@ -9,6 +9,7 @@ import msgspec
 from models.spec import Catalog
 from serving.errors import MethodNotAllowed, ModelNotFound, RouteNotFound, Unauthenticated
 from serving.house import House
+from serving.keys import Tenant
 from serving.record import Record
 from serving.wire.receive import Headers, authenticated, raw_key
 from serving.wire.reply import Reply
@@ -24,15 +25,25 @@ async def control(house: House, path: str, method: str, headers: Headers, reply:
         reply.headers["allow"] = "GET, HEAD"
         raise MethodNotAllowed(f"{path} takes GET, not {method}")
     record.operation = name
-    if path == "/health":
+    if path in ("/", "/health"):
         await _send_json(reply, {"status": "alive"})
     elif path == "/ready":
         await _ready(house, reply)
     elif name == "/v1/models":
-        record.tenant = authenticated(headers, house.authenticate).id
+        identified(house, headers, reply, record)
         await _send_json(reply, _models(house.catalog, house.policies, path.removeprefix("/v1/models").strip("/")))
+    elif path == "/openapi.json":
+        await reply.whole(200, house.openapi())
     else:
         await _metrics(house, path, headers, reply)
+
+
+def identified(house: House, headers: Headers, reply: Reply, record: Record) -> Tenant:
+    """The tenant who asks, with the rate limits in the answer's headers. Raises `Unauthenticated`."""
+    tenant = authenticated(headers, house.authenticate)
+    record.tenant = tenant.id
+    reply.headers.update(house.rates.headers(tenant.id, now=record.received_s))
+    return tenant
 
 
 async def _ready(house: House, reply: Reply) -> None:

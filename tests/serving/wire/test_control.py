@@ -12,10 +12,12 @@ from tests.serving.world import METRICS_TOKEN, World
 SCRAPER = {"authorization": f"Bearer {METRICS_TOKEN}"}
 
 
-async def test_health_needs_no_key() -> None:
+@pytest.mark.parametrize("path", ["/health", "/"])
+async def test_health_needs_no_key(path: str) -> None:
     async with running(World()) as app:
-        call = await ask(app, "/health", method="GET", headers={})
+        call = await ask(app, path, method="GET", headers={})
     assert (call.status, call.json()) == (200, {"status": "alive"})
+    assert "x-ratelimit-limit-requests" not in call.headers
 
 
 async def test_ready_names_what_is_missing_and_needs_no_key() -> None:
@@ -84,6 +86,7 @@ async def test_one_model_can_be_retrieved() -> None:
         found = await ask(app, "/v1/models/small", method="GET")
         missing = await ask(app, "/v1/models/nobody/else", method="GET")
     assert found.json()["id"] == "small"
+    assert found.headers["x-ratelimit-limit-requests"] == missing.headers["x-ratelimit-limit-requests"] == "8"
     assert missing.status == 404
     assert missing.json()["error"]["code"] == "model_not_found"
     assert "'nobody/else'" in missing.json()["error"]["message"]
@@ -106,7 +109,7 @@ async def test_control_routes_take_get_only(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/modelsx", "/metrics/", "/health/x", "/v1/chat/completions/", "/pause"]
+    "path", ["//", "/v1", "/v1/modelsx", "/metrics/", "/health/x", "/v1/chat/completions/", "/pause"]
 )
 async def test_everything_else_is_not_found(path: str) -> None:
     async with running(World()) as app:
