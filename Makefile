@@ -45,11 +45,24 @@ fmt: $(READY) ## Format and mend what ruff can mend
 .PHONY: test
 test: $(READY) ## Every test that runs on a CPU, the real cluster included
 	$(BIN)/python -m pytest -q tests/routing --cov=routing --cov-branch --cov-fail-under=100
-	$(BIN)/python -m pytest -m 'not gpu' --ignore=tests/routing
+	$(BIN)/python -m pytest -m 'not gpu and not faults and not clients' --ignore=tests/routing
 
 .PHONY: test-fast
 test-fast: $(READY) ## The tests that need no cluster
-	$(BIN)/python -m pytest -m 'not gpu and not cluster'
+	$(BIN)/python -m pytest -m 'not gpu and not cluster and not faults and not clients'
+
+.PHONY: clients
+clients: $(READY) ## Real clients against a live cluster (needs Node 20 and npm); figures in build/bench/clients.json
+	$(BIN)/python -m tests.clients.programs
+	$(BIN)/python -m pytest tests/clients -m 'not gpu' --figures clients
+
+.PHONY: faults
+faults: $(READY) ## Every fault of the matrix, whole: processes killed, stopped and scripted; figures in build/bench/faults.json
+	$(BIN)/python -m pytest tests/faults -m 'not gpu' --figures faults
+
+.PHONY: docs
+docs: $(READY) ## Write the generated parts of docs/api.md anew
+	$(BIN)/python -m serving.reference
 
 .PHONY: demo
 demo: $(READY) ## The whole system at work: real prompts, real models, one of them killed

@@ -2,5 +2,7 @@
 
 from hypothesis import settings
 
+pytest_plugins = ["tests.figures", "tests.cluster.fixtures"]
+
 settings.register_profile("millrace", deadline=None, derandomize=True)
 settings.load_profile("millrace")

@@ -4,8 +4,9 @@
 
 Says in every answer that it is a stand-in: header `x-millrace-stand-in: true`, `system_fingerprint`, model name.
 Faults are scripted at `POST /control/script` (`{"next": [script, ...], "default": script}`) or per request by the
-header `x-stand-in-script` or the body field `stand_in`; `GET /control/state` counts what it saw, `POST
-/control/reset` forgets everything. Deterministic, loopback only.
+header `x-stand-in-script` or the body field `stand_in`; `GET /control/state` counts what it saw, `GET
+/control/requests` says when each request id came, `POST /control/reset` forgets everything. Deterministic, loopback
+only.
 """
 
 import argparse
@@ -15,13 +16,16 @@ import os
 import signal
 import ssl
 import sys
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 
 from tests.doubles import stand_in_wire as wire
+from tests.doubles.stand_in_plain import PLAIN
 from tests.doubles.stand_in_script import Script, ScriptBook, parse_script
 
 MODELS = ("stand-in-1",)
@@ -30,6 +34,9 @@ MAX_BODY_BYTES = 64 * 1024**2
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Frames = Callable[[wire.Answer, bool], list[bytes]]
+EXIT_STATUS = 137
+DRIP_AFTER_FRAMES = 6
+"""So many are sent whole: in every protocol there is content among them."""
 SHAPES: dict[str, tuple[Callable[[wire.Answer], wire.Json], Frames]] = {
     "/v1/chat/completions": (wire.chat, lambda said, usage: wire.chat_frames(said, usage=usage)),
     "/v1/completions": (wire.completion, lambda said, usage: wire.completion_frames(said, usage=usage)),
@@ -55,13 +62,18 @@ class Counts:
 
 
 class StandIn:
-    """The server's state and handlers. `key` is the only bearer key it accepts."""
+    """The server's state and handlers. `key` is the only bearer key it accepts; `deaf`: scripts in requests are not
+    for this one.
+    """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, deaf: bool = False, script: wire.Json | None = None) -> None:
         self._key = key
+        self._deaf = deaf
         self._book = ScriptBook()
+        self._book.write({"default": script or {}})
         self._counts = Counts()
         self._last: wire.Json | None = None
+        self._seen: list[tuple[str, float]] = []
 
     def app(self) -> web.Application:
         """The aiohttp application."""
@@ -70,8 +82,11 @@ class StandIn:
         for path in SHAPES:
             app.router.add_post(path, self._counted(self._generate))
         app.router.add_post("/v1/embeddings", self._counted(self._embed))
+        for path, whole in PLAIN.items():
+            app.router.add_post(path, self._counted(partial(self._plain, whole)))
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_get("/control/state", self._state)
+        app.router.add_get("/control/requests", self._requests)
         app.router.add_post("/control/script", self._script)
         app.router.add_post("/control/reset", self._reset)
         return app
@@ -87,6 +102,7 @@ class StandIn:
         async def counting(request: web.Request) -> web.StreamResponse:
             self._counts.requests += 1
             self._counts.in_flight += 1
+            self._seen.append((request.headers.get("x-request-id", ""), time.time()))
             try:
                 response = await handler(request)
             except asyncio.CancelledError:
@@ -116,6 +132,8 @@ class StandIn:
             raise web.HTTPBadRequest(text=json.dumps(refusal), content_type="application/json") from error
 
     def _script_for(self, request: web.Request, body: wire.Json) -> Script:
+        if self._deaf:
+            return self._book.take()
         own = request.headers.get("x-stand-in-script")
         if own is not None:
             return parse_script(json.loads(own))
@@ -136,23 +154,34 @@ class StandIn:
         if refusal is not None:
             return refusal
         said = wire.answer_to(body, text=script.answer, counted=not script.no_usage)
+        if script.negative_usage:
+            said = replace(said, prompt_tokens=-7, written=-3)
         whole, frames = SHAPES[request.path]
         if not body.get("stream"):
             return await self._unary(request, whole(said), script)
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
-        return await self._stream(request, frames(said, usage), script)
+        made = wire.tool_frames(said, script.tool) if script.tool else frames(said, usage)
+        return await self._stream(request, made, script)
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         body, script = await self._read(request)
         return await _before_head(script) or await self._unary(request, wire.embeddings(body), script)
 
+    async def _plain(self, whole: Callable[[wire.Json], wire.Json], request: web.Request) -> web.StreamResponse:
+        body, script = await self._read(request)
+        return await _before_head(script) or await self._unary(request, whole(body), script)
+
     async def _unary(self, request: web.Request, answer: wire.Json, script: Script) -> web.StreamResponse:
-        raw = GARBAGE if script.garbage else json.dumps(answer).encode()
-        if script.stop is None and not script.delay_chunk_s:
-            return web.Response(body=raw, content_type="application/json")
-        response = web.StreamResponse(headers={"content-type": "application/json"})
+        raw = GARBAGE if script.garbage else json.dumps(_padded(answer, script)).encode()
+        raw = raw[: len(raw) // 2] if script.half else raw
+        kind = script.content_type or "application/json"
+        if script.stop is None and not script.delay_chunk_s and not script.drip_s:
+            return web.Response(body=raw, content_type=kind)
+        response = web.StreamResponse(headers={"content-type": kind})
         response.content_length = len(raw)
         await response.prepare(request)
+        if script.drip_s:
+            return await _drip(response, raw, script.drip_s)
         await response.write(raw[: len(raw) // 2])
         if script.stop is not None:
             return await self._stop(request, response, script)
@@ -161,10 +190,16 @@ class StandIn:
         return response
 
     async def _stream(self, request: web.Request, frames: list[bytes], script: Script) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        response = web.StreamResponse(headers={"content-type": script.content_type or "text/event-stream"})
         await response.prepare(request)
         if script.garbage:
             frames = [b"data: " + GARBAGE + b"\n\n", *frames]
+        if script.pad_bytes:
+            frames = [wire.event({"choices": [], "padding": "x" * script.pad_bytes}), *frames]
+        if script.drip_s:
+            begun = DRIP_AFTER_FRAMES
+            await response.write(b"".join(frames[:begun]))
+            return await _drip(response, b"".join(frames[begun:]), script.drip_s)
         for sent, frame in enumerate(frames[: script.stop]):
             if sent and script.delay_chunk_s:
                 await asyncio.sleep(script.delay_chunk_s)
@@ -175,9 +210,11 @@ class StandIn:
     async def _stop(self, request: web.Request, response: web.StreamResponse, script: Script) -> web.StreamResponse:
         if script.stop == script.stall_after:
             await asyncio.Event().wait()
+        if script.stop == script.exit_after:
+            await asyncio.sleep(0)
+            os._exit(EXIT_STATUS)
         if script.stop == script.error_after:
-            error = wire.error_body("The stand-in failed as scripted.", kind="server_error", code="scripted_error")
-            await response.write(wire.event(error))
+            await response.write(wire.error_event(request.path))
         elif script.stop == script.cut_after and request.transport is not None:
             await asyncio.sleep(0)
             self._counts.cut += 1
@@ -190,6 +227,9 @@ class StandIn:
     async def _state(self, request: web.Request) -> web.Response:
         return web.json_response(asdict(self._counts) | {"last": self._last})
 
+    async def _requests(self, request: web.Request) -> web.Response:
+        return web.json_response(self._seen)
+
     async def _script(self, request: web.Request) -> web.Response:
         try:
             self._book.write(await request.json())
@@ -201,7 +241,19 @@ class StandIn:
         self._book.clear()
         self._counts = Counts(in_flight=self._counts.in_flight)
         self._last = None
+        self._seen.clear()
         return web.json_response({"ok": True})
+
+
+def _padded(answer: wire.Json, script: Script) -> wire.Json:
+    return answer | {"padding": "x" * script.pad_bytes} if script.pad_bytes else answer
+
+
+async def _drip(response: web.StreamResponse, raw: bytes, pause_s: float) -> web.StreamResponse:
+    for byte in raw:
+        await response.write(bytes([byte]))
+        await asyncio.sleep(pause_s)
+    return response
 
 
 async def _announce(request: web.Request, response: web.StreamResponse) -> None:
@@ -219,7 +271,9 @@ def _refusal(status: int, message: str, *, kind: str, code: str | None, retry_af
 
 
 async def _before_head(script: Script) -> web.Response | None:
-    """Hang, wait and refuse, as scripted; None when the answer may begin."""
+    """End, hang, wait and refuse, as scripted; None when the answer may begin."""
+    if script.exit_after == 0:
+        os._exit(EXIT_STATUS)
     if script.hang:
         await asyncio.Event().wait()
     await asyncio.sleep(script.delay_head_s)
@@ -240,7 +294,8 @@ async def serve(key: str, options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(StandIn(key).app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    app = StandIn(key, deaf=options.deaf, script=options.script).app()
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options)).start()
     port = runner.addresses[0][1]
@@ -274,6 +329,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
     parser.add_argument("--key-env", required=True, help="environment variable that holds the key to accept")
     parser.add_argument("--port-file", type=Path, help="the port is written here once it listens")
+    parser.add_argument("--deaf", action="store_true", help="ignore scripts inside requests")
+    parser.add_argument("--script", type=json.loads, help="the default script, as JSON")
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
     options = parser.parse_args()

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import uvicorn
 
 from models.spec import Catalog, EngineSpec, HostedSpec, ModelSpec, Price, Timeouts
 from serving.composition import Surroundings, open_house
+from serving.edge.server import graceful_server
 from serving.gateway import Gateway
 from serving.keys import create_key
 from serving.settings import Settings
@@ -26,6 +26,8 @@ from tests.doubles.stand_in_process import KEY, StandInProcess
 
 CHAT = "/v1/chat/completions"
 METRICS_TOKEN = "metrics-token"
+HASTE = {"drain_notice_s": 0.0, "drain_timeout_s": 2.0}
+"""A test that ends does not wait for its server."""
 ABLE = frozenset({"chat", "completions", "responses", "messages", "embeddings", "tokenize", "logprobs"})
 ASKED = [{"role": "user", "content": "Sort 4 2 3."}]
 
@@ -182,20 +184,17 @@ async def running_gateway(
         env={"HOSTED_KEY": KEY},
     )
     fitted = difficulty_file(folder, scores or {"small": 0.9, "large": 0.95})
-    given = {"home": str(folder), "probe_interval_s": 0.05, "difficulty_file": str(fitted)} | settings
-    built = Gateway(lambda: open_house(catalog or ladder_catalog(house), Settings.from_mapping(given, {}), around))
+    given = {"home": str(folder), "probe_interval_s": 0.05, "canary_interval_s": 3600.0, "difficulty_file": str(fitted)}
+    read = Settings.from_mapping(HASTE | given | settings, {})
+    built = Gateway(lambda: open_house(catalog or ladder_catalog(house), read, around))
     key = create_key(folder / "keys.json", "acme")
-    async with _served(built) as port, aiohttp.ClientSession(auto_decompress=False) as session:
+    async with _served(built, read) as port, aiohttp.ClientSession(auto_decompress=False) as session:
         yield GatewayServer(f"http://127.0.0.1:{port}", key, house, session)
 
 
 @asynccontextmanager
-async def _served(app: Gateway) -> AsyncIterator[int]:
-    config = uvicorn.Config(
-        app, port=0, lifespan="on", ws="none", http="httptools", access_log=False, log_level="warning",
-        timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
+async def _served(app: Gateway, settings: Settings) -> AsyncIterator[int]:
+    server = graceful_server(app, settings, port=0)
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started or serving.done(), "uvicorn has started")

@@ -41,9 +41,16 @@ class StandInProcess:
 
     def state(self) -> dict[str, Any]:
         """Counts so far, see `hosted_api.Counts`, and the `last` request."""
-        with urllib.request.urlopen(f"{self.url}/control/state", timeout=DEADLINE_S) as answer:
-            state: dict[str, Any] = json.load(answer)
-            return state
+        state: dict[str, Any] = self._shown("state")
+        return state
+
+    def requests(self) -> list[tuple[str, float]]:
+        """The id of every request so far, and when it came, in seconds since the epoch."""
+        return [(str(request_id), float(at)) for request_id, at in self._shown("requests")]
+
+    def _shown(self, what: str) -> Any:
+        with urllib.request.urlopen(f"{self.url}/control/{what}", timeout=DEADLINE_S) as answer:
+            return json.load(answer)
 
     def _control(self, path: str, body: dict[str, Any]) -> None:
         request = urllib.request.Request(f"{self.url}{path}", data=json.dumps(body).encode(), method="POST")

@@ -37,12 +37,26 @@ class Script:
     """Leave usage out even where it was asked for."""
     answer: str | None = None
     """This text instead of the solver's."""
+    content_type: str | None = None
+    """Instead of the right one."""
+    half: bool = False
+    """A unary body that ends in its middle and says that this is all of it."""
+    pad_bytes: int = 0
+    """So many bytes more in a unary body, or in the first event of a stream."""
+    drip_s: float = 0.0
+    """One byte at a time, with this pause between; a stream only after its first frames."""
+    negative_usage: bool = False
+    """Every count of usage below nothing."""
+    exit_after: int | None = None
+    """The process ends at once after so many frames, as if it had been killed; 0: on the request."""
+    tool: str | None = None
+    """The answer is a call of the tool of this name, its arguments in pieces (chat streams)."""
 
     @property
     def stop(self) -> int | None:
         """The number of frames after which the stream does not go on, or None."""
-        stops = [n for n in (self.cut_after, self.end_after, self.stall_after, self.error_after) if n is not None]
-        return min(stops, default=None)
+        named = (self.cut_after, self.end_after, self.stall_after, self.error_after, self.exit_after)
+        return min((n for n in named if n is not None), default=None)
 
 
 def parse_script(raw: Mapping[str, Any]) -> Script:

@@ -35,6 +35,8 @@ class Answer:
     finish_reason: str
     counted: bool = True
     """False leaves usage out of the body."""
+    written: int | None = None
+    """Instead of the number of words."""
 
     @property
     def text(self) -> str:
@@ -42,13 +44,17 @@ class Answer:
         return "".join(self.words)
 
     @property
+    def output_tokens(self) -> int:
+        """As reported."""
+        return len(self.words) if self.written is None else self.written
+
+    @property
     def usage(self) -> Json:
         """Counts in the shape of chat and completions."""
-        written = len(self.words)
         return {
             "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": written,
-            "total_tokens": self.prompt_tokens + written,
+            "completion_tokens": self.output_tokens,
+            "total_tokens": self.prompt_tokens + self.output_tokens,
             "prompt_tokens_details": {"cached_tokens": 0},
         }
 
@@ -104,6 +110,17 @@ def error_body(message: str, *, kind: str, code: str | None) -> Json:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
+def error_event(path: str) -> bytes:
+    """A scripted error in the middle of a stream, in the shape of the API at `path`."""
+    message, code = "The stand-in failed as scripted.", "scripted_error"
+    if path.endswith("/messages"):
+        return event({"type": "error", "error": {"type": "api_error", "message": message}}, "error")
+    if path.endswith("/responses"):
+        response = {"object": "response", "status": "failed", "error": {"code": code, "message": message}}
+        return event({"type": "response.failed", "response": response}, "response.failed")
+    return event(error_body(message, kind="server_error", code=code))
+
+
 def models(names: Sequence[str]) -> Json:
     """`GET /v1/models`."""
     entries = [{"id": name, "object": "model", "created": CREATED_S, "owned_by": "stand-in"} for name in names]
@@ -134,6 +151,17 @@ def chat_frames(said: Answer, *, usage: bool) -> list[bytes]:
     frames = [event(head | {"choices": [_chat_choice(delta, None)]}) for delta in deltas]
     frames.append(event(head | {"choices": [_chat_choice({}, said.finish_reason)]}))
     return [*frames, *_usage_frame(head, said, usage), DONE]
+
+
+def tool_frames(said: Answer, tool: str) -> list[bytes]:
+    """A call of `tool`: its name first, its arguments word by word, finish_reason `tool_calls`, [DONE]."""
+    head = _head(said, "chat.completion.chunk", "chatcmpl")
+    call = {"index": 0, "id": f"call_{said.id}", "type": "function", "function": {"name": tool, "arguments": ""}}
+    pieces = json.dumps({"text": said.text}).split(" ")
+    deltas: list[Json] = [{"role": "assistant", "content": None, "tool_calls": [call]}]
+    deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece + " "}}]} for piece in pieces]
+    frames = [event(head | {"choices": [_chat_choice(delta, None)]}) for delta in deltas]
+    return [*frames, event(head | {"choices": [_chat_choice({}, "tool_calls")]}), DONE]
 
 
 def _chat_choice(delta: Json, finish_reason: str | None) -> Json:
@@ -231,15 +259,15 @@ def _responses_usage(said: Answer) -> Json:
     return {
         "input_tokens": said.prompt_tokens,
         "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": len(said.words),
+        "output_tokens": said.output_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": said.prompt_tokens + len(said.words),
+        "total_tokens": said.prompt_tokens + said.output_tokens,
     }
 
 
 def message(said: Answer) -> Json:
     """A whole Anthropic `message`."""
-    usage = {"input_tokens": said.prompt_tokens, "output_tokens": len(said.words)}
+    usage = {"input_tokens": said.prompt_tokens, "output_tokens": said.output_tokens}
     return _message_head(said) | {
         "content": [{"type": "text", "text": said.text}],
         "stop_reason": _stop_reason(said),
@@ -256,7 +284,7 @@ def message_frames(said: Answer) -> list[bytes]:
         ("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}),
         *(("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": w}}) for w in said.words),
         ("content_block_stop", {"index": 0}),
-        ("message_delta", {"delta": delta, "usage": {"output_tokens": len(said.words)}}),
+        ("message_delta", {"delta": delta, "usage": {"output_tokens": said.output_tokens}}),
         ("message_stop", {}),
     ]
     return [event({"type": name, **payload}, name) for name, payload in events]

@@ -6,11 +6,12 @@ of the gateway can trust it. Runs out of answers by repeating the last one.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from routing.picker import Replica
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamTimeout
+from serving.upstreams.roster import Roster
 from serving.upstreams.upstream import UpstreamRequest
 from tests.doubles import stand_in_wire as wire
 from tests.doubles.hosted_api import GARBAGE, SHAPES
@@ -107,6 +108,8 @@ class FakeResponse:
         self._silence_s = silence_s
         self._closed: Callable[[bool], None] | None = closed
         self._finished = False
+        self.verdicts: list[UpstreamFailed | None] = []
+        """What `judged` heard."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The scripted chunks, then the scripted ending."""
@@ -127,6 +130,14 @@ class FakeResponse:
         """The whole body."""
         return b"".join([chunk async for chunk in self.chunks()])
 
+    def judged(self, failure: UpstreamFailed | None) -> None:
+        """Note the verdict: there is to be one at most."""
+        self.verdicts.append(failure)
+
+    def arrived(self) -> bool:
+        """See `serving.upstreams.upstream.UpstreamResponse`."""
+        return self._finished
+
     async def close(self) -> None:
         """Tell the fake once whether the body was read to its end."""
         closed, self._closed = self._closed, None
@@ -139,11 +150,16 @@ class FakeUpstream:
 
     def __init__(self, *answers: FakeAnswer | Step, replica: str = "fake-0", silence_s: float = 30.0) -> None:
         self.requests: list[UpstreamRequest] = []
+        self.reached = 0
+        """Requests that were sent, refused connections aside."""
+        self.verdicts: list[list[UpstreamFailed | None]] = []
+        """What was thought of each response."""
         self.in_flight = 0
         self.finished = 0
         self.cancelled = 0
         """Closed, or abandoned before the head, while the answer was unfinished."""
         self.closed = False
+        self.roster = Roster()
         self._answers = list(answers) or [following(Script())]
         self._replica = replica
         self._silence_s = silence_s
@@ -156,7 +172,9 @@ class FakeUpstream:
         """The next scripted answer. Raises its `refusal`, or `UpstreamTimeout` when it hangs."""
         self.requests.append(request)
         answer = self._take(request)
+        self.reached += answer.refusal is None or answer.refusal.sent
         if answer.refusal is not None:
+            answer.refusal.replica = self._replica
             raise answer.refusal
         self.in_flight += 1
         try:
@@ -164,7 +182,20 @@ class FakeUpstream:
         except BaseException:  # cancellation too: the count must not leak
             self._end(finished=False)
             raise
-        return FakeResponse(answer, replica=self._replica, silence_s=self._silence_s, closed=self._end)
+        response = FakeResponse(answer, replica=self._replica, silence_s=self._silence_s, closed=self._end)
+        self.verdicts.append(response.verdicts)
+        return response
+
+    def spare(self, avoid: Collection[str]) -> bool:
+        """It is all there is."""
+        return self._replica not in avoid
+
+    async def progressed(self, replica: Replica, then: float) -> bool:
+        """See `serving.upstreams.readiness.Probed`."""
+        return False
+
+    def give_up(self, replica: str) -> None:
+        """See `serving.upstreams.readiness.Probed`."""
 
     def live(self) -> list[Replica]:
         """Itself, as the one replica: see `serving.upstreams.readiness.Probed`."""
@@ -181,7 +212,9 @@ class FakeUpstream:
     async def _head(self, answer: FakeAnswer) -> None:
         await asyncio.sleep(self._silence_s if answer.hang else answer.delay_head_s)
         if answer.hang:
-            raise UpstreamTimeout(f"{self._replica} did not answer in time")
+            late = UpstreamTimeout(f"{self._replica} did not answer in time")
+            late.replica = self._replica
+            raise late
 
     def _end(self, finished: bool) -> None:
         self.in_flight -= 1
