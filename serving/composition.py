@@ -9,11 +9,12 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +24,41 @@ import structlog
 from models.errors import CatalogError
 from models.hosted_keys import check_secrets, read_hosted_key
 from models.spec import OPERATIONS, Catalog, ModelSpec
+from routing.breaker import Breaker, BreakerRules
 from routing.difficulty import FixedDifficulty, LinearDifficulty
 from routing.fitted import DEFAULT_FILE, FittedFileError, decode
 from routing.picker import LeastOutstanding
 from routing.policy import AUTO, Candidate, LadderPolicy
+from routing.retry import RetryBudget, RetryRules
 from serving.dispatch import Dispatcher, Target
 from serving.errors import ConfigError
-from serving.governance.admission import InFlightLimit
+from serving.governance.admission import InFlightLimit, Intake
+from serving.governance.rates import Metered, Rates, Unlimited
 from serving.hosted import HostedUpstream
 from serving.house import House
 from serving.keys import KeyRing, Tenant
+from serving.media.inline import Media
+from serving.media.limits import MediaLimits
+from serving.media.location import HostList
 from serving.pipeline import Pipeline, Steps
+from serving.record import Record
+from serving.responses.background import Background
+from serving.responses.desk import ResponseDesk
+from serving.responses.purging import purge_forever
+from serving.retrying import Retrying
 from serving.settings import Settings
+from serving.store.database import Database, database_url
+from serving.store.sql_responses import SqlResponses
 from serving.telemetry import GatewayTelemetry, json_log
 from serving.upstreams.engines import EngineUpstream
 from serving.upstreams.hosted_http import open_session
 from serving.upstreams.readiness import Readiness
 from serving.upstreams.replica_http import ReplicaHttp
 from serving.upstreams.replicas import ReplicaSource
+from serving.upstreams.roster import Roster
+from serving.wire.limits import InputLimits
+from serving.wire.openapi import openapi_json
+from serving.wire.routes import RELAYED
 
 ANONYMOUS = Tenant(id="anonymous", key_id="-", name="anonymous")
 KEY_RELOAD_S = 1.0
@@ -69,9 +87,18 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
         session = await stack.enter_async_context(open_session())
         http = await stack.enter_async_context(ReplicaHttp())
         admission = InFlightLimit(settings.max_in_flight)
-        telemetry = GatewayTelemetry(json_log(settings.log_level), lambda: admission.in_flight)
-        upstreams = build_upstreams(catalog, around, session, http, telemetry)
-        readiness = Readiness(list(catalog.models.values()), upstreams, catalog.ladder)
+        breakers = build_breakers(catalog, settings)
+        telemetry = GatewayTelemetry(
+            json_log(settings.log_level), lambda: admission.in_flight, lambda: breaker_states(breakers)
+        )
+        upstreams = build_upstreams(catalog, settings, around, session, http, telemetry)
+        readiness = Readiness(
+            list(catalog.models.values()),
+            upstreams,
+            catalog.ladder,
+            probe_timeout_s=settings.probe_timeout_s,
+            probed=telemetry.probed,
+        )
         await _keep_running(stack, lambda: readiness.run(settings.probe_interval_s))
         if ring is not None:
             await _keep_running(stack, lambda: _follow(ring))
@@ -86,31 +113,47 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
             fallback_difficulty=FixedDifficulty(),
             candidates=lambda: candidates(catalog, readiness.is_live),
             dispatcher=Dispatcher(
-                {name: Target(spec, upstreams[name]) for name, spec in catalog.models.items()}, time.perf_counter
+                {name: Target(spec, upstreams[name]) for name, spec in catalog.models.items()},
+                time.perf_counter,
+                breakers=breakers,
+                retrying=build_retrying(settings),
             ),
             telemetry=telemetry,
             salt=lru_cache(maxsize=4096)(partial(cache_salt, around.internal_token)),
             clock=time.perf_counter,
             deadline_s=settings.request_timeout_s,
+            keepalive_s=settings.keepalive_s,
+            write_timeout_s=settings.write_timeout_s,
         )
+        pipeline, rates = Pipeline(steps), build_rates(settings, admission)
         yield House(
             catalog=catalog,
             policies=(AUTO,),
             authenticate=ring.authenticate if ring is not None else lambda raw: ANONYMOUS,
-            pipeline=Pipeline(steps),
+            pipeline=pipeline,
+            media=build_media(settings),
+            responses=await open_responses(stack, settings, pipeline, telemetry, rates),
             readiness=readiness,
             telemetry=telemetry,
             metrics_token=around.metrics_token,
             scrape_targets=around.scrape_targets,
-            max_body_bytes=settings.max_body_bytes,
-            body_timeout_s=settings.body_timeout_s,
+            limits=InputLimits.of(settings),
+            openapi=cache(partial(openapi_json, InputLimits.of(settings))),
+            rates=rates,
+            intake=Intake(admission),
         )
 
 
 def start_problems(catalog: Catalog, settings: Settings, env: Mapping[str, str]) -> list[str]:
     """Everything a gateway lacks to start with: hosted keys, the fitted difficulty, the file of API keys."""
     problems = check_secrets(catalog, env)
-    for read in (lambda: read_difficulty(settings.difficulty_file), lambda: _key_ring(settings)):
+    for read in (
+        lambda: read_difficulty(settings.difficulty_file),
+        lambda: _key_ring(settings),
+        lambda: HostList.of(settings.media_hosts),
+        lambda: _check_routes(settings),
+        lambda: database_url(settings.store_url, settings.home),
+    ):
         try:
             read()
         except ConfigError as error:
@@ -118,8 +161,79 @@ def start_problems(catalog: Catalog, settings: Settings, env: Mapping[str, str])
     return problems
 
 
+def build_media(settings: Settings) -> Media:
+    """What checks and fetches images and files; hosts were checked before. Raises `ConfigError`."""
+    limits = MediaLimits(
+        bytes=settings.max_media_bytes,
+        pixels=settings.max_image_pixels,
+        urls=settings.max_media_urls,
+        timeout_s=settings.media_timeout_s,
+        fetches=settings.max_media_fetches,
+    )
+    return Media(limits, HostList.of(settings.media_hosts))
+
+
+async def open_responses(
+    stack: contextlib.AsyncExitStack, settings: Settings, pipeline: Pipeline, telemetry: GatewayTelemetry, rates: Rates
+) -> ResponseDesk:
+    """The state of the Responses API; left with `stack`, its background responses have ended. Raises `ConfigError`."""
+
+    def settle(record: Record) -> None:
+        now = time.perf_counter()
+        rates.charge(record.tenant, record.usage.input + record.usage.output, now=now)
+        telemetry.settled(record, now=now)
+
+    database = await stack.enter_async_context(Database(database_url(settings.store_url, settings.home)))
+    store = SqlResponses(database)
+    background = Background(store, pipeline.answer, settle, limit=settings.max_background_responses, now=time.time)
+    await _keep_running(stack, background.beat_forever)
+    await _keep_running(stack, lambda: purge_forever(store, settings.response_ttl_days, now=time.time))
+    stack.push_async_callback(background.stop)
+    return ResponseDesk(store, pipeline.answer, background, max_bytes=settings.response_max_bytes, now=time.time)
+
+
+def build_breakers(catalog: Catalog, settings: Settings) -> dict[str, Breaker]:
+    """A breaker for every model."""
+    rules = BreakerRules(
+        window_s=settings.breaker_window_s,
+        failure_share=settings.breaker_failure_share,
+        min_calls=settings.breaker_min_calls,
+        open_s=settings.breaker_open_s,
+    )
+    return {name: Breaker(rules, random.random) for name in catalog.models}
+
+
+def breaker_states(breakers: Mapping[str, Breaker]) -> dict[str, int]:
+    """What the metric shows right now."""
+    now = time.perf_counter()
+    return {name: int(breaker.state(now)) for name, breaker in breakers.items()}
+
+
+def build_retrying(settings: Settings) -> Retrying:
+    """The retry budget of this gateway replica, and the pauses."""
+    rules = RetryRules(ratio=settings.retry_ratio, floor=settings.retry_floor)
+    return Retrying(rules, RetryBudget(rules), random.random, asyncio.sleep)
+
+
+def build_rates(settings: Settings, admission: InFlightLimit) -> Rates:
+    """The limits a minute that the settings set; without any, the headers show the places in flight."""
+    unlimited = Unlimited(settings.max_in_flight, lambda: admission.in_flight)
+    requests, tokens = settings.requests_per_minute, settings.tokens_per_minute
+    if requests is None and tokens is None:
+        return unlimited
+    return Metered(requests=requests, tokens=tokens, otherwise=unlimited)
+
+
+def _check_routes(settings: Settings) -> None:
+    unknown = [path for path in settings.max_body_bytes_by_route if path not in RELAYED]
+    if unknown:
+        known = ", ".join(RELAYED)
+        raise ConfigError([f"max_body_bytes_by_route: {path} is no such route; there are {known}" for path in unknown])
+
+
 def build_upstreams(
     catalog: Catalog,
+    settings: Settings,
     around: Surroundings,
     session: aiohttp.ClientSession,
     http: ReplicaHttp,
@@ -139,6 +253,9 @@ def build_upstreams(
                 http=http,
                 token=around.internal_token,
                 clock=time.monotonic,
+                roster=Roster(
+                    canary_interval_s=settings.canary_interval_s, changed=partial(telemetry.service_changed, name)
+                ),
                 chosen=telemetry.chosen,
             )
     return upstreams

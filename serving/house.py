@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.spec import Catalog
+from serving.governance.admission import Intake
+from serving.governance.rates import Rates
 from serving.keys import Tenant
+from serving.media.inline import Media
 from serving.pipeline import Pipeline
+from serving.responses.desk import ResponseDesk
 from serving.telemetry import GatewayTelemetry
 from serving.upstreams.readiness import Readiness
+from serving.wire.limits import InputLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +24,13 @@ class House:
     policies: Sequence[str]
     authenticate: Callable[[str], Tenant | None]
     pipeline: Pipeline
+    media: Media
+    responses: ResponseDesk
     readiness: Readiness
     telemetry: GatewayTelemetry
     metrics_token: str
     scrape_targets: Callable[[], Sequence[Mapping[str, Any]]]
-    max_body_bytes: int
-    body_timeout_s: float
+    limits: InputLimits
+    openapi: Callable[[], bytes]
+    rates: Rates
+    intake: Intake

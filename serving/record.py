@@ -15,6 +15,8 @@ class Usage:
     input: int = 0
     cached: int = 0
     output: int = 0
+    estimated: bool = False
+    """The upstream did not say, or was cut off before it could: a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,10 @@ class Record:
     chunk_times_s: list[float] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
+    client_retry: int | None = None
+    """Which retry of its own the client says this is; None when it says nothing."""
     status: int = 0
     error: str | None = None
     stand_in: bool = False
+    cut: bool = False
+    """Its gateway stops and ends it; see `serving.departure`."""

@@ -6,7 +6,7 @@ prometheus_client increment takes a lock and a label look-up per call.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -86,10 +86,27 @@ class Gauge:
         return GaugeMetricFamily(self.name, self._documentation, value=self._read())
 
 
+class Gauges:
+    """A value per value of one label, read when it is scraped."""
+
+    def __init__(self, name: str, documentation: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        self.name = name
+        self._documentation = documentation
+        self._label = label
+        self._read = read
+
+    def family(self) -> Metric:
+        """For exposition."""
+        family = GaugeMetricFamily(self.name, self._documentation, labels=(self._label,))
+        for value, number in self._read().items():
+            family.add_metric((value,), number)
+        return family
+
+
 class Tally(Collector):
     """Several of the above as one collector."""
 
-    def __init__(self, metrics: Sequence[Counter | Histogram | Gauge]) -> None:
+    def __init__(self, metrics: Sequence[Counter | Histogram | Gauge | Gauges]) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:

@@ -4,7 +4,7 @@ Knows how to report a `Record`, not how it came about. No prompt or answer text,
 and labels are listed in docs/telemetry.md (checked by a test).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Protocol
@@ -14,8 +14,9 @@ import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from routing.cascade import Reason
+from serving.errors import RetryBudgetExhausted
 from serving.record import Record
-from serving.tally import Counter, Gauge, Histogram, Tally
+from serving.tally import Counter, Gauge, Gauges, Histogram, Tally
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 GAP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -38,9 +39,14 @@ class Telemetry(Protocol):
 
 
 class GatewayTelemetry:
-    """Prometheus metrics and the log line. `in_flight` is read at scrape time."""
+    """Prometheus metrics and the log line. `in_flight` and `breakers` (state by model) are read at scrape time."""
 
-    def __init__(self, log: Callable[[dict[str, Any]], None], in_flight: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        log: Callable[[dict[str, Any]], None],
+        in_flight: Callable[[], int],
+        breakers: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self._log = log
         self._requests = Counter("millrace_requests", "Requests finished.", ("operation", "model", "tier", "status"))
         self._duration = Histogram(
@@ -59,12 +65,21 @@ class GatewayTelemetry:
         self._fallbacks = Counter("millrace_fallbacks", "Tiers that could not answer.", ("from", "to"))
         self._choices = Counter("millrace_replica_choices", "Replica choices.", ("model", "replica"))
         self._score_failures = Counter("millrace_score_failures", "Prompts that could not be scored.", ())
+        self._retries = Counter("millrace_retries", "Second tries at the same model.", ("model", "cause"))
+        self._exhausted = Counter(
+            "millrace_retry_budget_exhausted", "Requests not tried again because too many were.", ()
+        )
+        self._service = Counter("millrace_replica_service", "Replicas ejected and readmitted.", ("model", "event"))
+        self._probes = Counter(
+            "millrace_probes", "Replicas asked for a token to prove themselves.", ("model", "outcome")
+        )
         self._registry = CollectorRegistry()
         self._registry.register(
             Tally(
                 [
                     *(value for value in vars(self).values() if isinstance(value, Counter | Histogram)),
                     Gauge("millrace_in_flight", "Requests being answered.", in_flight),
+                    Gauges("millrace_breaker_state", "0 closed, 1 half-open, 2 open.", "model", breakers),
                 ]
             )
         )
@@ -80,6 +95,14 @@ class GatewayTelemetry:
     def score_failed(self) -> None:
         """See `Telemetry.score_failed`."""
         self._score_failures.add(())
+
+    def service_changed(self, model: str, event: str) -> None:
+        """Count a replica that was ejected or readmitted."""
+        self._service.add((model, event))
+
+    def probed(self, model: str, outcome: str) -> None:
+        """Count a probe."""
+        self._probes.add((model, outcome))
 
     def settled(self, record: Record, *, now: float) -> None:
         """See `Telemetry.settled`."""
@@ -106,7 +129,12 @@ class GatewayTelemetry:
         for tried in record.tried:
             attempt = tried.attempt
             self._attempts.add((attempt.model, attempt.tier, attempt.reason, tried.outcome))
+        if record.error == RetryBudgetExhausted.code:
+            self._exhausted.add(())
         for before, after in pairwise(record.tried):
+            if after.attempt.reason is Reason.RETRY:
+                self._retries.add((after.attempt.model, before.outcome))
+                continue
             step = (before.attempt.tier, after.attempt.tier)
             counter = self._escalations if after.attempt.reason is Reason.ESCALATION else self._fallbacks
             counter.add(step)
@@ -128,9 +156,11 @@ def log_fields(record: Record, *, now: float) -> dict[str, Any]:
         "policy": record.policy,
         "scores": record.scores,
         "attempts": [
-            {"model": t.attempt.model, "reason": t.attempt.reason, "outcome": t.outcome} for t in record.tried
+            {"model": t.attempt.model, "replica": t.replica, "reason": t.attempt.reason, "outcome": t.outcome}
+            for t in record.tried
         ],
         "stream": record.stream,
+        "client_retry": record.client_retry,
         "status": record.status,
         "error": record.error,
         "ttft_s": ttft_s,
@@ -138,6 +168,7 @@ def log_fields(record: Record, *, now: float) -> dict[str, Any]:
         "input_tokens": record.usage.input,
         "cached_tokens": record.usage.cached,
         "output_tokens": record.usage.output,
+        "usage_estimated": record.usage.estimated,
         "cost_usd": record.cost_usd,
     }
 

@@ -15,7 +15,8 @@ from serving.telemetry import GatewayTelemetry, log_fields
 
 DOC = (Path(__file__).resolve().parents[1] / "docs" / "telemetry.md").read_text()
 TRIED = [
-    Tried(Attempt("m", "t", reason), "r", "ok", 1.0) for reason in (Reason.SCORE, Reason.ESCALATION, Reason.FALLBACK)
+    Tried(Attempt("m", "t", reason), "r", "ok", 1.0)
+    for reason in (Reason.SCORE, Reason.ESCALATION, Reason.FALLBACK, Reason.RETRY)
 ]
 RECORD = Record(
     request_id="r",
@@ -31,9 +32,11 @@ RECORD = Record(
 
 def gateway_rows() -> list[str]:
     """The table row of every metric a gateway exposes, as the code has it."""
-    telemetry = GatewayTelemetry(lambda fields: None, lambda: 0)
+    telemetry = GatewayTelemetry(lambda fields: None, lambda: 0, lambda: {"m": 0})
     telemetry.settled(RECORD, now=3.0)
     telemetry.chosen("m", "r")
+    telemetry.service_changed("m", "ejected")
+    telemetry.probed("m", "passed")
     rows = []
     for family in text_string_to_metric_families(telemetry.exposition().decode()):
         name = family.name + ("_total" if family.type == "counter" else "")

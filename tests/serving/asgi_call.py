@@ -53,6 +53,11 @@ class Call:
         return self
 
     @property
+    def heard(self) -> bool:
+        """Has the app taken everything that was said?"""
+        return self._inbox.empty()
+
+    @property
     def status(self) -> int:
         """Status of the response that was started."""
         return int(self.sent[0]["status"])

@@ -15,13 +15,16 @@ from routing.policy import Candidate
 from serving.composition import (
     ANONYMOUS,
     Surroundings,
+    build_rates,
     cache_salt,
     candidates,
     ladders,
     open_house,
     read_difficulty,
+    start_problems,
 )
 from serving.errors import ConfigError
+from serving.governance.admission import InFlightLimit
 from serving.house import House
 from serving.keys import create_key
 from serving.settings import Settings
@@ -69,7 +72,7 @@ async def test_a_house_is_open_and_then_nothing_of_it_is_left(tmp_path: Path) ->
         assert tenant is not None
         assert tenant.id == "acme"
         assert house.authenticate("mr-wrong") is None
-        assert (house.metrics_token, house.max_body_bytes) == ("metrics", 7)
+        assert (house.metrics_token, house.limits.max_body_bytes) == ("metrics", 7)
         assert house.scrape_targets() == [{"targets": []}]
         await until(lambda: house.readiness.missing()[0].reason == "no live replica")
         assert len(tasks()) >= 2
@@ -90,6 +93,30 @@ async def test_new_keys_are_noticed_without_a_restart(tmp_path: Path, monkeypatc
         raw = create_key(third, "third")
         third.replace(tmp_path / "keys.json")
         await until(lambda: house.authenticate(raw))
+
+
+@pytest.mark.parametrize(
+    ("given", "kinds"),
+    [
+        ({"max_in_flight": 7}, {"requests": "7"}),
+        ({"requests_per_minute": 5}, {"requests": "5"}),
+        ({"max_in_flight": 7, "tokens_per_minute": 9}, {"requests": "7", "tokens": "9"}),
+    ],
+    ids=["places", "requests", "tokens"],
+)
+def test_rates_are_those_of_the_settings(given: dict[str, object], kinds: dict[str, str]) -> None:
+    rates = build_rates(Settings.from_mapping(given, {}), InFlightLimit(7))
+    headers = rates.headers("acme", now=0.0)
+    limits = {name: limit for name, limit in headers.items() if "-limit-" in name}
+    assert limits == {f"x-ratelimit-limit-{kind}": limit for kind, limit in kinds.items()}
+
+
+def test_a_body_limit_for_no_route_fails_the_start() -> None:
+    settings = Settings.from_mapping({"require_key": False, "max_body_bytes_by_route": {"/v1/embedings": 5}}, {})
+    (problem,) = start_problems(catalog(engine_spec("small")), settings, {})
+    assert problem.startswith(
+        "max_body_bytes_by_route: /v1/embedings is no such route; there are /v1/chat/completions, "
+    )
 
 
 async def test_without_keys_everybody_is_one_tenant(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ from starlette.types import ASGIApp
 
 from serving.errors import ConfigError
 from serving.gateway import Gateway
+from serving.governance.rates import Metered
 from serving.house import House
 from serving.wire.routes import RELAYED
 from tests.doubles.upstream import FakeAnswer, chat_answer, chat_stream
 from tests.serving.asgi_call import Call, ask, http_scope, running
-from tests.serving.world import World
+from tests.serving.world import KEY, World
 
 CHAT = "/v1/chat/completions"
 SSE = {"content-type": "text/event-stream"}
@@ -278,7 +279,7 @@ async def test_head_is_answered_where_get_is() -> None:
         health = await ask(app, "/health", method="HEAD", headers={})
         root = await ask(app, "/", method="HEAD", headers={})
         chat = await ask(app, CHAT, method="HEAD")
-    assert (health.status, root.status, chat.status) == (200, 404, 405)
+    assert (health.status, root.status, chat.status) == (200, 200, 405)
     assert int(health.headers["content-length"]) > 0
 
 
@@ -286,8 +287,9 @@ ANTHROPIC = {
     "405": ({"method": "GET"}, 405, "invalid_request_error"),
     "401": ({"headers": {}}, 401, "authentication_error"),
     "400": ({"body": b"[]"}, 400, "invalid_request_error"),
-    "404": ({"body": GOOD | {"model": "nobody"}}, 404, "invalid_request_error"),
-    "504": ({"body": GOOD}, 504, "upstream_error"),
+    "404": ({"body": GOOD | {"model": "nobody"}}, 404, "not_found_error"),
+    "431": ({"headers": {f"x-{place}": "a" for place in range(200)}}, 431, "request_too_large"),
+    "504": ({"body": GOOD}, 504, "api_error"),
 }
 
 
@@ -310,7 +312,8 @@ async def test_headers_of_the_anthropic_protocol_go_on_and_others_stay() -> None
         call = await ask(app, "/v1/messages", GOOD, headers=headers)
     (sent,) = world.upstreams["small"].requests
     assert call.status == 200
-    assert (sent.headers, sent.request_id) == ({"anthropic-version": "2023-06-01"}, "r1")
+    assert sent.headers == {"anthropic-version": "2023-06-01"}
+    assert sent.request_id == call.headers["x-millrace-decision"] + "-1"
 
 
 async def test_a_failed_stream_before_its_first_token_is_a_real_status() -> None:
@@ -346,3 +349,48 @@ async def test_when_the_house_is_full_some_are_refused_and_none_is_lost() -> Non
     assert set(statuses) == {200, 503}
     assert statuses.count(200) >= 3
     assert world.admission.in_flight == 0
+
+
+async def test_the_clients_own_retries_and_deadline_are_noticed() -> None:
+    world = world_with(FakeAnswer(hang=True))
+    key = {"authorization": f"Bearer {KEY}"}
+    async with running(world) as app:
+        late = await ask(app, CHAT, GOOD, headers={**key, "x-millrace-timeout-s": "0.02"})
+        again = await ask(app, CHAT, b"[]", headers={**key, "x-stainless-retry-count": "2"})
+    assert (late.status, late.json()["error"]["code"]) == (504, "upstream_timeout")
+    assert again.status == 400
+    assert [line["client_retry"] for line in world.lines] == [None, 2]
+
+
+async def test_what_was_used_is_settled_with_the_rates() -> None:
+    world = world_with(FakeAnswer([b'{"choices":[],"usage":{"prompt_tokens":200000,"completion_tokens":100000}}']))
+    world.rates = Metered(requests=None, tokens=600_000, otherwise=world.rates)
+    async with running(world) as app:
+        calls = [await ask(app, CHAT, GOOD) for _ in range(2)]
+        refused = await ask(app, CHAT, b"[]")
+    first, second, third = (int(call.headers["x-ratelimit-remaining-tokens"]) for call in (*calls, refused))
+    assert first == 600_000
+    assert first > second > third
+
+
+async def test_a_tenant_over_its_rate_is_refused_before_its_body_is_read() -> None:
+    world = World()
+    world.rates = Metered(requests=1, tokens=None, otherwise=world.rates)
+    async with running(world) as app:
+        await ask(app, CHAT, b"[]")
+        call = await Call(app, http_scope("POST", CHAT)).ended()
+    assert (call.status, call.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert 1 <= int(call.headers["retry-after"]) <= 60
+    assert call.headers["x-ratelimit-remaining-requests"] == "0"
+
+
+async def test_a_full_house_reads_no_body() -> None:
+    world = World(limit=1)
+    async with running(world) as app:
+        slow = Call(app, http_scope("POST", CHAT))
+        slow.say(type="http.request", body=b"{", more_body=True)
+        await slow.until(lambda: slow.heard)
+        call = await Call(app, http_scope("POST", CHAT)).ended()
+        slow.hang_up()
+        await slow.ended()
+    assert (call.status, call.json()["error"]["code"]) == (503, "overloaded")

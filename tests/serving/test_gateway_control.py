@@ -88,10 +88,11 @@ async def test_metrics_count_requests(gateway: GatewayServer) -> None:
     assert any('status="404"' in line and line.endswith(" 1.0") for line in lines)
 
 
-async def test_request_id_of_the_client_is_kept_and_passed_on(gateway: GatewayServer) -> None:
+async def test_request_id_of_the_client_is_kept_and_ours_passed_on(gateway: GatewayServer) -> None:
     answer = await gateway.ask(json={"model": "auto", "messages": [{"role": "user"}]}, headers={"x-request-id": "my-1"})
     assert answer.headers["x-request-id"] == "my-1"
-    assert gateway.house.small.state()["last"]["headers"]["x-request-id"] == "my-1"
+    sent = gateway.house.small.state()["last"]["headers"]["x-request-id"]
+    assert sent == answer.headers["x-millrace-decision"] + "-1"
 
 
 @pytest.mark.parametrize(

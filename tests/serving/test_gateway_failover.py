@@ -20,6 +20,7 @@ from tests.doubles.running_gateway import (
     METRICS_TOKEN,
     GatewayServer,
     House,
+    eventually,
     ladder_catalog,
     running_gateway,
 )
@@ -94,8 +95,9 @@ async def test_refused_connection_fails_over(house: House, tmp_path: Path) -> No
         nobody.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         replicas = {"small-model": [url], "large-model": [house.large.url]}
-        async with running_gateway(house, tmp_path, replicas=replicas) as gateway:
-            assert_from_large(await gateway.chat())
+        async with running_gateway(house, tmp_path, replicas=replicas, probe_interval_s=3600.0) as gateway:
+            answer = await gateway.chat()
+    assert (answer.status, answer.headers["x-millrace-tier"]) == (200, "large")
 
 
 async def test_refused_connection_tries_the_other_replica_of_the_same_model(house: House, tmp_path: Path) -> None:
@@ -153,7 +155,8 @@ async def test_nobody_answers(gateway: GatewayServer, stream: bool) -> None:
     assert set(answer.error) == {"message", "type", "param", "code"}
     assert answer.error["code"] == "upstream_refused"
     assert 0 < int(answer.headers["retry-after"]) <= 120
-    assert answer.headers["x-millrace-attempts"] == "3"
+    assert answer.headers["x-millrace-attempts"] == "4"
+    assert gateway.house.hosted.state()["requests"] == 2
     assert answer.headers["x-millrace-decision"]
 
 
@@ -220,7 +223,8 @@ async def test_truncated_messages_stream_ends_with_its_own_error_event(
 async def test_truncated_responses_stream_ends_with_response_failed(
     impatient: GatewayServer, script: dict[str, Any]
 ) -> None:
-    impatient.house.small.script(script)
+    after_a_delta = {fault: 6 for fault in script if fault.endswith("_after")}
+    impatient.house.small.script(script | after_a_delta)
     answer = await impatient.ask("/v1/responses", json={"model": "auto", "input": "Sort 4 2 3.", "stream": True})
     failed, error = answer.events[-2:]
     assert failed["type"] == "response.failed"
@@ -229,7 +233,7 @@ async def test_truncated_responses_stream_ends_with_response_failed(
     assert b"response.completed" not in answer.body
 
 
-@pytest.mark.parametrize("cut_after", range(1, 7))
+@pytest.mark.parametrize("cut_after", range(2, 7))
 async def test_no_cut_is_ever_taken_for_success(gateway: GatewayServer, cut_after: int) -> None:
     gateway.house.small.script({"cut_after": cut_after, "delay_chunk_s": 0.02, "answer": "one two three four"})
     answer = await gateway.chat(stream=True)
@@ -247,6 +251,70 @@ async def test_request_takes_longer_than_it_may(house: House, tmp_path: Path) ->
     assert before_a_byte.status == 504
     assert before_a_byte.error["code"] == "upstream_timeout"
     assert after_a_byte.events[-1]["error"]["code"] == "upstream_timeout"
+
+
+@pytest.mark.parametrize("script", [{"status": 500}, {"cut_after": 1}, {"hang": True}], ids=["500", "cut", "hang"])
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+async def test_another_replica_of_the_same_model_comes_first(
+    house: House, tmp_path: Path, script: dict[str, Any], stream: bool
+) -> None:
+    replicas = {"small-model": [house.small.url, house.large.url], "large-model": []}
+    catalog = ladder_catalog(house, timeouts=IMPATIENT)
+    async with running_gateway(house, tmp_path, catalog=catalog, replicas=replicas, probe_interval_s=3600.0) as gateway:
+        for stand_in in house.all:
+            stand_in.reset()
+        house.small.script(default=script)
+        answers = [await gateway.chat(stream=stream) for _ in range(2)]
+    assert {answer.status for answer in answers} == {200}
+    assert {answer.headers["x-millrace-model"] for answer in answers} == {"small-model"}
+    assert sorted(answer.headers["x-millrace-attempts"] for answer in answers) == ["1", "2"]
+    assert house.small.state()["requests"] == 1
+
+
+async def test_an_ejected_replica_comes_back_by_a_probe_with_a_token(house: House, tmp_path: Path) -> None:
+    replicas = {"small-model": [house.small.url], "large-model": [house.large.url]}
+    async with running_gateway(house, tmp_path, replicas=replicas) as gateway:
+        await gateway.stop_probing()
+        house.small.script(default={"status": 503})
+        assert_from_large(await gateway.chat())
+        await eventually(lambda: unready(gateway, "small-model"), "the small model is out")
+        assert (await gateway.chat()).headers["x-millrace-attempts"] == "1"
+        direct = await gateway.chat(model="small-model")
+        assert (direct.status, direct.error["code"]) == (503, "upstream_refused")
+        house.small.reset()
+        await eventually(lambda: unready(gateway, None), "it is back")
+        assert (await gateway.chat()).headers["x-millrace-model"] == "small-model"
+        page = (await gateway.get("/metrics", key=METRICS_TOKEN)).body.decode()
+    assert 'millrace_replica_service_total{event="ejected",model="small-model"} 1.0' in page
+    assert 'millrace_replica_service_total{event="readmitted",model="small-model"} 1.0' in page
+
+
+async def test_a_request_does_not_wait_for_an_engine_that_hangs(house: House, tmp_path: Path) -> None:
+    catalog = ladder_catalog(house, timeouts=Timeouts(first_token_s=600.0, total_s=600.0))
+    patience = {"canary_interval_s": 0.2, "probe_timeout_s": 0.2}
+    async with running_gateway(house, tmp_path, catalog=catalog, **patience) as gateway:
+        await gateway.stop_probing()
+        house.small.script(default={"hang": True})
+        assert_from_large(await gateway.chat())
+        await eventually(lambda: unready(gateway, "small-model"), "the small model is out")
+
+
+async def unready(gateway: GatewayServer, model: str | None) -> bool:
+    """Is `model` the only one missing, or with None no one?"""
+    missing = (await gateway.get("/ready")).json()["missing"]
+    return [one["model"] for one in missing] == ([] if model is None else [model])
+
+
+async def test_an_api_that_keeps_failing_is_left_alone(gateway: GatewayServer) -> None:
+    gateway.house.hosted.script(default={"status": 500})
+    answers = [await gateway.chat(model="hosted-model") for _ in range(8)]
+    assert {answer.status for answer in answers} == {503}
+    assert answers[-1].headers["x-millrace-attempts"] == "1"
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 5
+    assert gateway.house.hosted.state()["requests"] == 5
+    page = (await gateway.get("/metrics", key=METRICS_TOKEN)).body.decode()
+    assert 'millrace_breaker_state{model="hosted-model"} 2.0' in page
+    assert 'millrace_retries_total{cause="500",model="hosted-model"} 2.0' in page
 
 
 async def test_fallbacks_are_counted(gateway: GatewayServer) -> None:

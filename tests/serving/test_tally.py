@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
-from serving.tally import Counter, Gauge, Histogram, Tally
+from serving.tally import Counter, Gauge, Gauges, Histogram, Tally
 from serving.telemetry import GAP_SECONDS, SECONDS
 
 labels = st.sampled_from(["a", 'quote"', "back\\slash", "new\nline", "ü"])
 seconds = st.floats(0, 1000, allow_nan=False) | st.sampled_from(SECONDS)
 
 
-def page(*metrics: Counter | Histogram | Gauge) -> list[str]:
+def page(*metrics: Counter | Histogram | Gauge | Gauges) -> list[str]:
     return exposed(Tally(metrics))
 
 
@@ -62,6 +62,13 @@ def test_a_counter_is_exposed_as_the_librarys(added: list[tuple[str, int]]) -> N
 
 def test_a_counter_without_labels_stands_at_zero_from_the_start() -> None:
     assert page(Counter("c", "Help.", ())) == exposed(prometheus_client.Counter("c", "Help.", registry=None))
+
+
+def test_gauges_of_a_label_are_read_when_they_are_scraped() -> None:
+    values = {"a": 1.0}
+    gauges = Gauges("g", "Help.", "x", lambda: values)
+    values["b"] = 2.0
+    assert page(gauges)[-2:] == ['g{x="a"} 1.0', 'g{x="b"} 2.0']
 
 
 def test_a_gauge_is_read_when_it_is_scraped() -> None:

@@ -78,6 +78,29 @@ def test_every_counter_moves() -> None:
     assert not any(name.startswith("millrace_escalations") for name in found)
 
 
+def test_a_retry_is_no_fallback_and_names_what_made_it_necessary() -> None:
+    first, second = a_record().tried
+    again = Tried(Attempt("small", "small", Reason.RETRY), "small-1", "503", 0.0)
+    found = counted(a_record(tried=[first, again, second]))
+    assert found["millrace_retries_total 500 small"] == 1
+    assert found["millrace_fallbacks_total small large"] == 1
+
+
+def test_a_budget_that_is_used_up_is_counted() -> None:
+    found = counted(a_record(error="retry_budget_exhausted"), a_record(error="upstream_refused"))
+    assert found["millrace_retry_budget_exhausted_total"] == 1
+
+
+def test_what_becomes_of_replicas_is_counted() -> None:
+    telemetry = GatewayTelemetry(lambda fields: None, lambda: 0, lambda: {"small": 2})
+    telemetry.service_changed("small", "ejected")
+    telemetry.probed("small", "hung")
+    found = samples(telemetry)
+    assert found["millrace_replica_service_total ejected small"] == 1
+    assert found["millrace_probes_total small hung"] == 1
+    assert found["millrace_breaker_state small"] == 2
+
+
 def test_an_escalation_is_no_fallback() -> None:
     first, second = a_record().tried
     risen = Tried(Attempt("large", "large", Reason.ESCALATION), "large-0", "ok", 1.0)
@@ -107,10 +130,11 @@ def test_the_log_line_can_be_written_and_says_what_happened() -> None:
         "policy": "ladder",
         "scores": {"small": 0.9},
         "attempts": [
-            {"model": "small", "reason": "score", "outcome": "500"},
-            {"model": "large", "reason": "fallback", "outcome": "ok"},
+            {"model": "small", "replica": "-", "reason": "score", "outcome": "500"},
+            {"model": "large", "replica": "large-0", "reason": "fallback", "outcome": "ok"},
         ],
         "stream": True,
+        "client_retry": None,
         "status": 200,
         "error": None,
         "ttft_s": 0.25,
@@ -118,6 +142,7 @@ def test_the_log_line_can_be_written_and_says_what_happened() -> None:
         "input_tokens": 9,
         "cached_tokens": 4,
         "output_tokens": 2,
+        "usage_estimated": False,
         "cost_usd": 0.5,
     }
 

@@ -3,6 +3,7 @@
 `small` and `large` are ours and paid by the second, `cloud` is a hosted stand-in paid by the token.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,14 +14,25 @@ from models.spec import Catalog, EngineSpec, HostedSpec, ModelSpec, Price, Timeo
 from routing.difficulty import Difficulty, FixedDifficulty
 from routing.picker import Replica
 from routing.policy import AUTO, Candidate, LadderPolicy
+from routing.retry import RetryBudget, RetryRules
 from serving.dispatch import Dispatcher, Target
 from serving.gateway import Gateway
-from serving.governance.admission import InFlightLimit
+from serving.governance.admission import InFlightLimit, Intake
+from serving.governance.rates import Rates, Unlimited
 from serving.house import House
 from serving.keys import Tenant
+from serving.media.inline import Media
+from serving.media.limits import MediaLimits
+from serving.media.location import HostList
 from serving.pipeline import Pipeline, Steps
+from serving.responses.background import Background
+from serving.responses.desk import ResponseDesk
+from serving.retrying import Retrying
 from serving.telemetry import GatewayTelemetry
 from serving.upstreams.readiness import Readiness
+from serving.wire.limits import InputLimits
+from serving.wire.openapi import openapi_json
+from tests.doubles.response_store import FakeResponseStore
 from tests.doubles.upstream import FakeUpstream
 
 KEY = "mr-good"
@@ -28,6 +40,7 @@ METRICS_TOKEN = "metrics-token"
 TENANT = Tenant(id="acme", key_id="key_1", name="default")
 SERVES = frozenset({"chat", "completions", "responses", "messages", "embeddings", "tokenize"})
 LADDER = ("small", "large", "hosted")
+MEDIA_LIMITS = MediaLimits(bytes=100_000, pixels=1_000_000, urls=4, timeout_s=20.0, fetches=2)
 
 Clock = Callable[[], float]
 
@@ -89,6 +102,8 @@ class World:
         scores: Mapping[str, float] | None = None,
         limit: int = 8,
         deadline_s: float = 30.0,
+        keepalive_s: float = 10.0,
+        write_timeout_s: float = 30.0,
         clock: Clock | None = None,
         max_body_bytes: int = 10_000,
         body_timeout_s: float = 30.0,
@@ -101,11 +116,20 @@ class World:
         self.difficulty: Difficulty = FixedDifficulty(scores if scores is not None else {"small": 0.9, "large": 0.9})
         self.readiness = Readiness(list(self.specs.values()), self.upstreams, LADDER)
         self.clock = clock or Ticks()
+        rules = RetryRules()
+        self.retrying = Retrying(rules, RetryBudget(rules), lambda: 0.0, asyncio.sleep)
+        """Pauses of no length."""
+        self.media = Media(MEDIA_LIMITS, HostList.of([]))
+        self.store = FakeResponseStore()
+        self.now = Ticks()
+        self.tenant = TENANT
         self.opened = 0
         self.closed = 0
         self._deadline_s = deadline_s
-        self._max_body_bytes = max_body_bytes
-        self._body_timeout_s = body_timeout_s
+        self._keepalive_s = keepalive_s
+        self._write_timeout_s = write_timeout_s
+        self.limits = InputLimits(max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s)
+        self.rates: Rates = Unlimited(limit, lambda: self.admission.in_flight)
 
     def pipeline(self) -> Pipeline:
         """The six steps after receiving."""
@@ -119,14 +143,31 @@ class World:
                 fallback_difficulty=FixedDifficulty(),
                 candidates=self._candidates,
                 dispatcher=Dispatcher(
-                    {name: Target(spec, self.upstreams[name]) for name, spec in self.specs.items()}, self.clock
+                    {name: Target(spec, self.upstreams[name]) for name, spec in self.specs.items()},
+                    self.clock,
+                    retrying=self.retrying,
                 ),
                 telemetry=self.telemetry,
                 salt=lambda tenant: f"salt-of-{tenant}",
                 clock=self.clock,
                 deadline_s=self._deadline_s,
+                keepalive_s=self._keepalive_s,
+                write_timeout_s=self._write_timeout_s,
             )
         )
+
+    def desk(self) -> ResponseDesk:
+        """The state of the Responses API, over the same pipeline."""
+        answer = self.pipeline().answer
+        self.background = Background(
+            self.store,
+            answer,
+            lambda record: self.telemetry.settled(record, now=self.clock()),
+            limit=2,
+            now=self.now,
+            pauses_s=(0.0,),
+        )
+        return ResponseDesk(self.store, answer, self.background, max_bytes=20_000, now=self.now)
 
     def gateway(self) -> Gateway:
         """The ASGI app; its lifespan must be run."""
@@ -138,14 +179,18 @@ class World:
         yield House(
             catalog=Catalog(path=Path("catalog.yaml"), ladder=LADDER, models=self.specs),
             policies=(AUTO,),
-            authenticate=lambda raw: TENANT if raw == KEY else None,
+            authenticate=lambda raw: self.tenant if raw == KEY else None,
             pipeline=self.pipeline(),
+            media=self.media,
+            responses=self.desk(),
             readiness=self.readiness,
             telemetry=self.telemetry,
             metrics_token=METRICS_TOKEN,
             scrape_targets=lambda: [{"targets": ["127.0.0.1:1"], "labels": {"role": "gateway"}}],
-            max_body_bytes=self._max_body_bytes,
-            body_timeout_s=self._body_timeout_s,
+            limits=self.limits,
+            openapi=lambda: openapi_json(self.limits),
+            rates=self.rates,
+            intake=Intake(self.admission),
         )
         self.closed += 1
 
