@@ -23,6 +23,8 @@ _SALTED = frozenset({"chat", "completions", "responses", "messages", "embeddings
 """Operations that fill a prefix cache."""
 _OURS = frozenset({401, 402, 403, 404, 407, 408, 429})
 """4xx that say something about the upstream or our account there, not about the client's request."""
+_THIS_REQUEST = frozenset({403, 404})
+"""Of those, what others may well be answered at the same time: no failure that a breaker should count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +146,5 @@ def _refused(response: UpstreamResponse) -> UpstreamRefused:
     refused = UpstreamRefused(f"{response.replica} answered {response.status}", retry_after_s=seconds)
     refused.upstream_status = response.status
     refused.pause_s = seconds
+    refused.tried = response.status not in _THIS_REQUEST
     return refused

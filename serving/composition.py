@@ -125,14 +125,14 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
             keepalive_s=settings.keepalive_s,
             write_timeout_s=settings.write_timeout_s,
         )
-        pipeline, rates = Pipeline(steps), build_rates(settings, admission)
+        pipeline, rates, intake = Pipeline(steps), build_rates(settings, admission), Intake(admission)
         yield House(
             catalog=catalog,
             policies=(AUTO,),
             authenticate=ring.authenticate if ring is not None else lambda raw: ANONYMOUS,
             pipeline=pipeline,
             media=build_media(settings),
-            responses=await open_responses(stack, settings, pipeline, telemetry, rates),
+            responses=await open_responses(stack, settings, pipeline, telemetry, rates, intake),
             readiness=readiness,
             telemetry=telemetry,
             metrics_token=around.metrics_token,
@@ -140,7 +140,7 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
             limits=InputLimits.of(settings),
             openapi=cache(partial(openapi_json, InputLimits.of(settings))),
             rates=rates,
-            intake=Intake(admission),
+            intake=intake,
         )
 
 
@@ -174,7 +174,12 @@ def build_media(settings: Settings) -> Media:
 
 
 async def open_responses(
-    stack: contextlib.AsyncExitStack, settings: Settings, pipeline: Pipeline, telemetry: GatewayTelemetry, rates: Rates
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    pipeline: Pipeline,
+    telemetry: GatewayTelemetry,
+    rates: Rates,
+    intake: Intake,
 ) -> ResponseDesk:
     """The state of the Responses API; left with `stack`, its background responses have ended. Raises `ConfigError`."""
 
@@ -189,7 +194,9 @@ async def open_responses(
     await _keep_running(stack, background.beat_forever)
     await _keep_running(stack, lambda: purge_forever(store, settings.response_ttl_days, now=time.time))
     stack.push_async_callback(background.stop)
-    return ResponseDesk(store, pipeline.answer, background, max_bytes=settings.response_max_bytes, now=time.time)
+    return ResponseDesk(
+        store, pipeline.answer, background, waiting=intake, max_bytes=settings.response_max_bytes, now=time.time
+    )
 
 
 def build_breakers(catalog: Catalog, settings: Settings) -> dict[str, Breaker]:

@@ -138,7 +138,7 @@ class Dispatcher:
             return await self._send(replace(attempt, reason=Reason.RETRY), trip, avoid)
 
     async def _send(self, attempt: Attempt, trip: _Trip, avoid: Collection[str] = ()) -> Answer:
-        """Send once, and record what did not work. The budget pays for what is sent after a failure."""
+        """Send once, and record what did not work. The budget pays for what is sent after a failure (`_pay`)."""
         target, sent_s = self._targets[attempt.model], self._clock()
         paid = self._pay(attempt, trip, sent_s)
         trip.calls += 1
@@ -158,7 +158,8 @@ class Dispatcher:
             raise
 
     def _pay(self, attempt: Attempt, trip: _Trip, now: float) -> bool:
-        if trip.failed is None or attempt.reason is Reason.ESCALATION:
+        """Did this attempt cost one of the budget? What was lost with its replica is sent in its stead, at no cost."""
+        if trip.failed is None or trip.failed.lost or attempt.reason is Reason.ESCALATION:
             return False
         if self._retrying.budget.take(now):
             return True

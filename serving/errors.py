@@ -207,7 +207,9 @@ class UpstreamFailed(MillraceError):
     sent: bool = True
     """False when the request reached nobody, so that it put no load on anyone."""
     tried: bool = True
-    """False when not even a connection was tried: no replica is in service, or a pause was asked for."""
+    """False when it says nothing about the upstream itself: no connection was tried, or it refused this one request."""
+    lost: bool = False
+    """True when its replica was lost with it: nobody works on the request any more, so another try doubles no load."""
     pause_s: float | None = None
     """How long the upstream asked to be left alone, seconds."""
     said: bytes = b""

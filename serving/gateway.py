@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -42,6 +43,7 @@ from serving.wire.receive import (
     read_body,
     relayed,
     request_id,
+    time_left_s,
 )
 from serving.wire.reply import Reply, abort
 from serving.wire.request import Request, parse_request
@@ -188,9 +190,13 @@ def _admitted(house: House, tenant: Tenant, headers: Headers, reply: Reply, reco
 
 
 async def _answer(house: House, request: Request, raw: bytes, tenant: Tenant, reply: Reply, record: Record) -> None:
-    """The pipeline's answer to a request that carries no URL any more."""
+    """The pipeline's answer to a request that carries no URL any more; until it is admitted, its body is an intake."""
     if house.media.concerns(raw):
-        request = await house.media.inlined(request)
+        with house.intake:
+            request = await house.media.inlined(request)
+    if request.timeout_s is not None:
+        left_s = time_left_s(request.timeout_s, began_s=record.received_s, now=time.perf_counter())
+        request = replace(request, timeout_s=left_s)
     answering = house.responses if request.route.operation == "responses" else house.pipeline
     await answering.answer(request, tenant, reply, record)
 

@@ -101,6 +101,8 @@ class Pipeline:
                 raise ShuttingDown("this gateway stops, and the answer was not complete in time") from None
             raise
         except TimeoutError as error:
+            if reply.ended:
+                return
             record.error = UpstreamTimeout.code
             raise UpstreamTimeout(f"no complete answer within {deadline_s:g} s") from error
 

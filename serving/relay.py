@@ -71,8 +71,6 @@ class Relay:
                 await reply.more(ready)
                 raise watch.failure
             outcome = "ok"
-            if not answer.response.arrived():
-                await _drain(answer)
         except MillraceError as error:
             outcome = error.code
             raise
@@ -81,6 +79,8 @@ class Relay:
             record.usage = estimate(usage, request.body, output=0) if usage.estimated else usage
             self._settle(answer, record, outcome=outcome)
         await reply.end(ready + watch.finish(cost_usd=record.cost_usd))
+        if not answer.response.arrived():
+            await _drain(answer)
 
     def _settle(self, answer: Answer, record: Record, *, outcome: str) -> None:
         record.tried.append(settled(answer, now=self._clock(), outcome=outcome))

@@ -18,7 +18,8 @@ def serve_environment(home: Path, *, sockets: Path | None = None) -> dict[str, s
     folder = sockets or home / "ha"
     if len(str(folder)) > LONGEST_SOCKET_FOLDER:
         raise ValueError(f"{folder}: longer than {LONGEST_SOCKET_FOLDER} characters, too long for HAProxy's socket")
-    return {**_data_path(), **_haproxy(folder), **_front_limits(), **_healing(), **_access(home), **_silence()}
+    front = _front_limits() | _front_retries()
+    return {**_data_path(), **_haproxy(folder), **front, **_healing(), **_access(home), **_silence()}
 
 
 def _data_path() -> dict[str, str]:
@@ -57,6 +58,17 @@ def _front_limits() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
         # Silence of a gateway. Longer than any request may take: it only frees what a hung gateway would hold for ever.
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "3600",
+    }
+
+
+def _front_retries() -> dict[str, str]:
+    """What a gateway takes with it when it ends, HAProxy gives to another one; it has the whole request in its buffer.
+
+    Only what got no byte of an answer. A request that ends gateways ends two of them and not one after the other.
+    """
+    return {
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_RETRIES": "1",
     }
 
 

@@ -68,9 +68,10 @@ class Place:
 
 
 class Intake:
-    """The bodies being read: with what is in flight never more than there are places, so overload buffers nothing.
+    """The bodies of requests not admitted yet: with what is in flight never more than there are places, so overload
+    buffers nothing.
 
-    A context manager for reading one body. Raises `Overloaded` on entry.
+    A context manager for whatever such a request waits for: its body, media, the store. Raises `Overloaded` on entry.
     """
 
     def __init__(self, places: InFlightLimit) -> None:

@@ -113,7 +113,7 @@ def _below(value: Any, place: Place) -> Iterator[Carried]:
 
 
 def _in_field(holder: Mapping[str, Any], name: str, value: Any, place: Place) -> Iterator[Carried]:
-    if name == "input" and holder.get("type") == "tool_use":
+    if place and name == "input" and holder.get("type") == "tool_use":  # a part's, never a body's own `input`
         return
     here = (*place, name)
     kind = MEDIA_FIELDS.get(name)

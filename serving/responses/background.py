@@ -6,7 +6,8 @@ cancel or delete through any gateway, which the task's own gateway notices at it
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -56,11 +57,18 @@ class Background:
         self._now = now
         self._pauses_s = pauses_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._coming = 0
 
-    def admit(self) -> None:
-        """Raises `Overloaded` when there is no room for one more."""
-        if len(self._tasks) >= self._limit:
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Holds a place for one more, until it is started or not. Raises `Overloaded` when there is none."""
+        if len(self._tasks) + self._coming >= self._limit:
             raise Overloaded(f"{self._limit} background responses are running here already; try again later")
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
 
     def start(
         self, request: Request, tenant: Tenant, terms: Terms, response: Mapping[str, Any], record: Record

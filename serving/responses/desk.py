@@ -5,6 +5,7 @@ touches the store, so a broken store hurts nobody else. Upstreams are never aske
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,7 +42,10 @@ class Page:
 
 
 class ResponseDesk:
-    """`now`: seconds since the epoch; `max_bytes`: the most that is kept of one response, conversation included."""
+    """`now`: seconds since the epoch; `max_bytes`: the most that is kept of one response, conversation included.
+
+    `waiting` is held while a request that has not been admitted yet waits for the store: its body is in memory.
+    """
 
     def __init__(
         self,
@@ -49,11 +53,13 @@ class ResponseDesk:
         answering: Answering,
         background: Background,
         *,
+        waiting: AbstractContextManager[None],
         max_bytes: int,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._answering = answering
+        self._waiting = waiting
         self._background = background
         self._max_bytes = max_bytes
         self._now = now
@@ -65,7 +71,8 @@ class ResponseDesk:
         if not terms.stateful:
             await self._answering(_upstream(request, request.body.get("input")), tenant, reply, record)
             return
-        earlier = await self._earlier(tenant, terms)
+        with self._waiting:
+            earlier = await self._earlier(tenant, terms)
         sent = _upstream(request, continued(earlier, request.body["input"]) if earlier else request.body["input"])
         first = queued(request.body, terms, now_s=self._now())
         items = self._items(earlier, request) if terms.store else b""
@@ -88,9 +95,9 @@ class ResponseDesk:
         self, request: Request, tenant: Tenant, terms: Terms, first: Mapping[str, Any], items: bytes,
         reply: Reply, record: Record,
     ) -> None:  # fmt: skip
-        self._background.admit()
-        await self._save(self._row(tenant, first, items))
-        self._background.start(request, tenant, terms, first, _work(record))
+        with self._background.admitted():
+            await self._save(self._row(tenant, first, items))
+            self._background.start(request, tenant, terms, first, _work(record))
         record.operation = QUEUING
         await reply.whole(200, msgspec.json.encode(first))
 

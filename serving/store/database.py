@@ -26,6 +26,8 @@ BUSY_S = 2.0
 OPERATION_S = 5.0
 """How long a request waits for one operation, seconds."""
 CONNECTIONS = 4
+OPERATIONS = 2048
+"""How many may be under way: those nobody waits for any more must not pile up before a store that hangs."""
 
 
 def database_url(text: str | None, home: Path) -> URL:
@@ -46,9 +48,10 @@ def database_url(text: str | None, home: Path) -> URL:
 class Database:
     """An async context; closed, its operations have ended, or had their time, and its connections are gone."""
 
-    def __init__(self, url: URL, *, operation_s: float = OPERATION_S) -> None:
+    def __init__(self, url: URL, *, operation_s: float = OPERATION_S, operations: int = OPERATIONS) -> None:
         self._url = url
         self._operation_s = operation_s
+        self._operations = operations
         self._engine: AsyncEngine | None = None
         self._opening = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
@@ -64,6 +67,8 @@ class Database:
 
     async def run(self, operation: Operation[T]) -> T:
         """Run `operation` on a connection that commits each statement. Raises `StoreUnavailable`."""
+        if len(self._running) >= self._operations:
+            raise StoreUnavailable(f"{self._operations} operations wait for the store already")
         task = asyncio.ensure_future(self._translated(operation))
         self._running.add(task)
         task.add_done_callback(self._ended)

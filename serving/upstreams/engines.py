@@ -11,7 +11,7 @@ import msgspec
 
 from models.spec import ModelSpec, Timeouts
 from routing.picker import Replica, ReplicaPicker
-from serving.errors import UpstreamFailed, UpstreamRefused
+from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamRefused
 from serving.upstreams.hosted_http import read_whole
 from serving.upstreams.replica_http import Exchange, ReplicaHttp
 from serving.upstreams.replicas import ReplicaSource
@@ -154,7 +154,10 @@ class EngineUpstream:
         if failure is None:
             self.roster.answered(replica, self._clock())
         elif _is_the_replicas_fault(failure):
-            self.roster.failed(replica, self._source.replicas(), reached=failure.sent)
+            replicas = self._source.replicas()
+            self.roster.failed(replica, replicas, self._clock(), reached=failure.sent)
+            if isinstance(failure, UpstreamDisconnected):
+                failure.lost = self.roster.is_lost(replica, replicas)
 
     async def progressed(self, replica: Replica, then: float) -> bool:
         """Has anything come of `replica` since `then`, on the clock: an answer, a byte of one, a step of its engine?

@@ -137,7 +137,7 @@ class Readiness:
         if outcome == PASSED:
             upstream.roster.passed_probe(replica.id, self._clock())
         elif outcome != BUSY:
-            upstream.roster.failed_probe(replica.id)
+            upstream.roster.failed_probe(replica.id, self._clock())
         if outcome == HUNG:
             upstream.give_up(replica.id)
 

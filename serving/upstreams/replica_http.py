@@ -207,9 +207,9 @@ class Exchange(asyncio.Protocol):
             self._transport.abort()
 
     def give_up(self) -> None:
-        """Fail, unless a part of the answer has been passed on."""
+        """Fail, lost with the replica, unless a part of the answer has been passed on."""
         if not self._over and not self.begun:
-            self._too_late()
+            self._too_late(lost=True)
 
     async def _wait(self) -> None:
         if self.failure is not None:
@@ -233,8 +233,10 @@ class Exchange(asyncio.Protocol):
         if not self._parts or self._idle_s is None:  # else it is here, and about to be passed on
             self._too_late()
 
-    def _too_late(self) -> None:
-        self._fail(UpstreamTimeout(f"{self.replica} did not answer in time"))
+    def _too_late(self, *, lost: bool = False) -> None:
+        late = UpstreamTimeout(f"{self.replica} did not answer in time")
+        late.lost = lost
+        self._fail(late)
 
     def _begin_listening(self) -> None:
         """The first chunk of the body is passed on: from now on silence counts, if it is a stream."""

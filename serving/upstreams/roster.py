@@ -2,7 +2,7 @@
 
 Synchronous; time and the list of replicas are passed in. A replica leaves by failing: at once when nobody listens, on
 the third failure in a row otherwise, never by failures alone when it is the last one left; or when a probe fails. It
-comes back by a probe that produced a token, and by nothing else.
+comes back by a probe that produced a token, and by nothing else. The first time it leaves it is lost.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -11,6 +11,9 @@ from routing.picker import Replica
 
 STRIKES = 3
 """Failures in a row after which a replica is out: one bad request, or one timeout under overload, ejects nobody."""
+
+HABIT_S = 60.0
+"""A replica that leaves again within this time after it left is not lost but comes and goes."""
 
 EJECTED, READMITTED = "ejected", "readmitted"
 
@@ -36,6 +39,8 @@ class Roster:
         self._suspects: set[str] = set()
         self._strikes: dict[str, int] = {}
         self._answered_s: dict[str, float] = {}
+        self._left_s: dict[str, float] = {}
+        self._lost: set[str] = set()
 
     def in_service(self, replicas: Sequence[Replica], avoid: Collection[str] = ()) -> list[Replica]:
         """Those of `replicas` that may get traffic, without those to `avoid`."""
@@ -57,13 +62,17 @@ class Roster:
         """Was there a good answer after `then`?"""
         return self._answered_s.get(replica, -1.0) > then
 
-    def failed(self, replica: str, replicas: Sequence[Replica], *, reached: bool) -> None:
+    def is_lost(self, replica: str, replicas: Sequence[Replica]) -> bool:
+        """Is it out for good, as far as can be told, or not even among `replicas`, all of the model, any more?"""
+        return replica in self._lost or all(one.id != replica for one in replicas)
+
+    def failed(self, replica: str, replicas: Sequence[Replica], now: float, *, reached: bool) -> None:
         """It failed a request. `reached`: somebody was there; `replicas`: all of the model."""
         self._suspects.add(replica)
         self._strikes[replica] = strikes = self._strikes.get(replica, 0) + 1
         last = not self.in_service(replicas, (replica,))
         if not last and (strikes >= STRIKES or not reached):
-            self._eject(replica)
+            self._eject(replica, now)
 
     def passed_probe(self, replica: str, now: float) -> None:
         """It produced a token when asked to."""
@@ -72,11 +81,12 @@ class Roster:
         self.answered(replica, now)
         if replica in self._out:
             self._out.discard(replica)
+            self._lost.discard(replica)
             self._changed(READMITTED)
 
-    def failed_probe(self, replica: str) -> None:
+    def failed_probe(self, replica: str, now: float) -> None:
         """It did not."""
-        self._eject(replica)
+        self._eject(replica, now)
 
     def needs_probe(self, replica: str, now: float) -> bool:
         """Is there doubt, or has nothing come of it for too long?"""
@@ -88,16 +98,19 @@ class Roster:
     def keep(self, replicas: Sequence[Replica]) -> None:
         """Forget every replica but these."""
         ids = {one.id for one in replicas}
-        for known in (self._out, self._proven, self._suspects):
+        for known in (self._out, self._lost, self._proven, self._suspects):
             known &= ids
-        for noted in (self._strikes, self._answered_s):
+        for noted in (self._strikes, self._answered_s, self._left_s):
             for gone in noted.keys() - ids:
                 del noted[gone]
 
-    def _eject(self, replica: str) -> None:
+    def _eject(self, replica: str, now: float) -> None:
         self._strikes.pop(replica, None)
         if not self._ejects:
             self._proven.discard(replica)
         elif replica not in self._out:
             self._out.add(replica)
+            if now - self._left_s.get(replica, float("-inf")) >= HABIT_S:
+                self._lost.add(replica)
+            self._left_s[replica] = now
             self._changed(EJECTED)

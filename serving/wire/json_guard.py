@@ -14,12 +14,16 @@ import msgspec
 
 from serving.errors import BadRequest
 
+MAX_CONTAINERS = 200_000
+"""Objects and lists in one body, those that only look like some within a text included: each costs the loop time."""
 _SHOWN_CHARS = 64
 _SPACED = re.compile(rb'"[ \t\n\r]+:')
 
 
 def decode_object(raw: bytes, *, max_depth: int) -> dict[str, Any]:
     """The JSON object in `raw`. Raises `BadRequest` for anything else, naming what is wrong with it."""
+    if raw.count(b"{") + raw.count(b"[") > MAX_CONTAINERS:
+        raise BadRequest(f"the body holds over {MAX_CONTAINERS} objects and lists; send fewer")
     try:
         body = msgspec.json.decode(raw)
     except RecursionError as error:

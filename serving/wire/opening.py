@@ -25,23 +25,28 @@ _STATUSES: Mapping[str, int] = {
 """Names of errors that say what a status would have said."""
 
 
+MAX_OPENING_BYTES = 3 * MAX_FRAME_BYTES
+"""The most that is held before a token: two Responses events that repeat the request, and what is small."""
+
+
 async def opening(operation: str, chunks: AsyncIterator[bytes], replica: str) -> bytes:
     """Read up to and with the chunk that holds the first frame with real generation; role and created frames wait.
 
     Raises `UpstreamRefused` for an error of the upstream's in it (429, 5xx), `UpstreamInvalid` for anything else that
-    is no answer (other errors, garbage, more than `MAX_FRAME_BYTES` of nothing), `UpstreamDisconnected` for an end.
+    is no answer (other errors, garbage, a frame over `MAX_FRAME_BYTES`, too many bytes of nothing),
+    `UpstreamDisconnected` for an end.
     """
-    held = b""
+    held = bytearray()
     judged = 0
     async for chunk in chunks:
         held += chunk
         while (end := frame_end(held, judged)) >= 0:
-            if _generates(operation, held[judged:end], replica):
-                return held
+            if _generates(operation, bytes(held[judged:end]), replica):
+                return bytes(held)
             judged = end
-        if len(held) > MAX_FRAME_BYTES:
+        if len(held) - judged > MAX_FRAME_BYTES or len(held) > MAX_OPENING_BYTES:
             raise UpstreamInvalid(f"{replica} sent {len(held)} bytes and no token")
-    if held[judged:].strip() and not _is_sse(held[judged:]):
+    if held[judged:].strip() and not _is_sse(bytes(held[judged:])):
         raise UpstreamInvalid(f"{replica} began its stream with something that is no event stream")
     raise UpstreamDisconnected(f"{replica} ended its stream before the first token")
 

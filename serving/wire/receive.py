@@ -19,6 +19,7 @@ Headers = Mapping[bytes, bytes]
 BODY_GRACE_S = 10.0
 """How long a body may take to begin before its rate counts, seconds."""
 TIMEOUT_HEADER = b"x-millrace-timeout-s"
+LEAST_S = 0.001
 
 _SECONDS = re.compile(rb"\d{1,6}(\.\d{1,6})?")
 _RETRIES = re.compile(rb"\d{1,3}")
@@ -116,6 +117,11 @@ def own_deadline_s(headers: Headers) -> float | None:
         name = TIMEOUT_HEADER.decode()
         raise BadRequest(f"{name}: must be seconds, a number over 0 such as 30 or 2.5", param=name)
     return float(given)
+
+
+def time_left_s(deadline_s: float, *, began_s: float, now: float) -> float:
+    """What is left of the client's own deadline once its request is here; never nothing, so that it ends as late."""
+    return max(deadline_s - (now - began_s), LEAST_S)
 
 
 def client_retry(headers: Headers) -> int | None:

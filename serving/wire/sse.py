@@ -91,7 +91,7 @@ class StreamWatch:
             plain = _plain(chunk, frames)
             return chunk[:plain] + self._judge(chunk[plain:])
         if self._several:
-            self._begun.update(int(index) for index in _BEGUN.findall(chunk))
+            self._begun.update(_begun(chunk, frames))
         chunk = self._judge(chunk)
         if chunk and not self._done:
             self.opening = self.opening or chunk
@@ -209,6 +209,18 @@ def _plain(chunk: bytes, frames: int) -> int:
     return end if as_many and chunk.find(_DONE, 0, end) < 0 else 0
 
 
+def _begun(chunk: bytes, frames: int) -> list[int]:
+    """The choices that `frames` frames are about: read off where each holds one that starts with its index."""
+    found = _BEGUN.findall(chunk)
+    if len(found) == frames == chunk.count(b'"finish_reason"'):
+        return [int(index) for index in found]
+    events, place = [], 0
+    while (end := frame_end(chunk, place)) >= 0:
+        events.append(frame_data(chunk[place:end]) or {})
+        place = end
+    return [index for event in events for index, _ in _choices(event)]
+
+
 def _next_usage(chunk: bytes, start: int) -> int:
     """Where the next usage that is an object begins, from `start` on; -1 when there is none."""
     places = (chunk.find(b'"usage":{', start), chunk.find(b'"usage": {', start))
@@ -217,11 +229,16 @@ def _next_usage(chunk: bytes, start: int) -> int:
 
 def _finished(data: Mapping[str, Any]) -> list[int]:
     """The choices to which an event of chat or completions gives a reason to end."""
+    return [index for index, choice in _choices(data) if choice.get("finish_reason")]
+
+
+def _choices(data: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
+    """The choices in an event of chat or completions, each with its index."""
     choices = data.get("choices")
     return [
-        choice.get("index", 0)
+        (choice.get("index", 0), choice)
         for choice in (choices if isinstance(choices, list) else ())
-        if isinstance(choice, dict) and choice.get("finish_reason") and isinstance(choice.get("index", 0), int)
+        if isinstance(choice, dict) and isinstance(choice.get("index", 0), int)
     ]
 
 

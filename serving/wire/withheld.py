@@ -43,6 +43,8 @@ WITHHELD: tuple[Withheld, ...] = (
         "mm_payload", "mm_processor_kwargs", "multi_modal_data", "previous_input_messages", "priority",
         "prompt_embeds", "return_mm_kwargs", "routed_experts_prompt_start", "template", "vllm_xargs",
     ),
+    *_dropped("would let an engine fall silent for longer than a stream may, and past the count of its tokens",
+              "stream_interval"),
     *_dropped(
         _PROVIDER,
         "api_base", "api_host", "api_key", "api_type", "api_url", "api_version", "aws_access_key_id",

@@ -65,7 +65,7 @@ def answer_to(body: Json, *, text: str | None = None, counted: bool = True) -> A
     said = text if text is not None else answer(_last_line(prompt)) or UNKNOWN_PROMPT
     words = re.findall(r"\S+\s*|\s+", said)
     limit = next(
-        (body[key] for key in ("max_tokens", "max_completion_tokens", "max_output_tokens") if body.get(key)), None
+        (int(body[key]) for key in ("max_tokens", "max_completion_tokens", "max_output_tokens") if body.get(key)), None
     )
     cut = limit is not None and limit < len(words)
     return Answer(

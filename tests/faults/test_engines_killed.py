@@ -6,16 +6,17 @@ test_vllm_killed.py); the kills, the sockets and the clients are real. Seeded; t
 
 import asyncio
 import random
+import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.clients.programs import NODE, install_node
-from tests.faults.asking import LONG, PROMPT, Client, eventually, settled
+from tests.faults.asking import LONG, PROMPT, Client, Seen, eventually, settled
 from tests.faults.processes import Behind, Engine, LoneGateway, engine_model, engines, lone_gateway
 from tests.faults.readers import (
     ABRUPT,
@@ -38,6 +39,7 @@ SEED = 20261121
 MODEL = "pair"
 TALK = {"answer": LONG, "delay_chunk_s": 0.03}
 BETWEEN_KILLS_S = (0.1, 0.5)
+AT_ONCE = 80
 ASKED = Asked(MODEL, PROMPT, 64, {"stand_in": TALK})
 
 
@@ -53,6 +55,14 @@ def gateway(pair: list[Engine], tmp_path: Path) -> Iterator[LoneGateway]:
     """In front of them. Kills come every half second here, so retries are not rationed."""
     behind = Behind([engine_model(MODEL, "small", **PATIENT)], {MODEL: [engine.url for engine in pair]}, ["small"])
     with lone_gateway(tmp_path, behind, retry_ratio=1, retry_floor=10_000, breaker_failure_share=1.0) as running:
+        yield running
+
+
+@contextmanager
+def rationed(folder: Path, pair: list[Engine], **settings: object) -> Iterator[LoneGateway]:
+    """In front of them with the budget and the breaker as they are shipped."""
+    behind = Behind([engine_model(MODEL, "small", **PATIENT)], {MODEL: [engine.url for engine in pair]}, ["small"])
+    with lone_gateway(folder, behind, **settings) as running:
         yield running
 
 
@@ -154,3 +164,40 @@ async def test_a_request_without_a_byte_is_answered_by_the_other(
     assert retried
     assert {line["attempts"][1]["reason"] for line in retried} == {"retry"}
     assert {line["attempts"][0]["outcome"] for line in retried} == {"upstream_disconnected"}
+
+
+@pytest.mark.row(4)
+async def test_all_that_a_killed_engine_worked_on_is_answered_by_the_other(
+    pair: list[Engine], session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    with rationed(tmp_path, pair, canary_interval_s=3600) as gateway:
+        client = Client(session, gateway.url, gateway.key)
+        for engine in pair:
+            await serving(gateway, engine)
+            engine.stand_in.script(default={"delay_head_s": 2.0})
+        asking = [asyncio.create_task(client.ask(model=MODEL, stream=n % 2 == 0)) for n in range(AT_ONCE)]
+        await eventually(lambda: sum(one.stand_in.state()["in_flight"] for one in pair) == AT_ONCE, "all to be at work")
+        pair[1].stand_in.script(default={})
+        await asyncio.to_thread(pair[0].kill)
+        await check_all_rescued(gateway, await asyncio.gather(*asking))
+
+
+@pytest.mark.row(5)
+async def test_all_that_waits_for_a_stopped_engine_is_answered_by_the_other(
+    pair: list[Engine], session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    with rationed(tmp_path, pair, canary_interval_s=2.0, probe_timeout_s=0.5) as gateway:
+        client = Client(session, gateway.url, gateway.key)
+        for engine in pair:
+            await serving(gateway, engine)
+        pair[0].send(signal.SIGSTOP)
+        answers = await client.ask_all([{"model": MODEL, "stream": n % 2 == 0} for n in range(AT_ONCE)])
+        await check_all_rescued(gateway, answers)
+
+
+async def check_all_rescued(gateway: LoneGateway, answers: list[Seen]) -> None:
+    """All answered, though far more at once than the retry budget of a quiet minute has."""
+    for seen in answers:
+        assert seen.good, str(seen)
+    lines = await settled(gateway, answers)
+    assert sum(len(line["attempts"]) == 2 for line in lines.values()) > AT_ONCE / 3

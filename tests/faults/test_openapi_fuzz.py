@@ -77,7 +77,9 @@ class Asker:
         try:
             case.validate_response(response, checks=CHECKS)
         except FailureGroup as failures:
-            self.wrong += [f"{type(one).__name__}: {str(one)[:800]}" for one in failures.exceptions]
+            asked = f"{case.method} {case.operation.path} {case.body!r}"[:600]
+            answered = f"{response.status_code} {response.content[:300]!r}"
+            self.wrong += [f"{one.title}: {answered} for {asked}" for one in failures.exceptions]
 
     def ask_all(self, cases: int) -> None:
         """`cases` of every operation, half of them as described and half not."""

@@ -30,6 +30,7 @@ from tests.faults.readers import (
     COMPLETE,
     FAILED,
     LIE,
+    REFUSED,
     Asked,
     Read,
     anthropic_reader,
@@ -180,6 +181,7 @@ def report_streams(figure: Figure, endings: dict[str, Counter[str]]) -> None:
     whole = sum(endings.values(), Counter())
     what = f"{whole.total()} streams of vLLM, replicas killed {KILLS} times"
     figure(f"{what}: silent truncations", whole[LIE], "", 0)
+    figure(f"{what}: failed without a byte", whole[REFUSED], "", 0)
     figure(f"{what}: cut, and said so with an error frame", whole[FAILED])
     figure(f"{what}: cut without one (abrupt close)", whole[ABRUPT], "", 0)
     for name, ended in endings.items():

@@ -379,6 +379,15 @@ async def test_nobody_is_asked_a_third_time() -> None:
     assert [one.attempt.reason for one in tried] == [Reason.SCORE, Reason.RETRY, Reason.FALLBACK, Reason.RETRY]
 
 
+@pytest.mark.parametrize("code", [403, 404])
+async def test_a_no_to_one_request_is_no_reason_to_leave_a_model_alone(code: int) -> None:
+    model = FakeUpstream(status(code))
+    asked = dispatcher(model)
+    for _ in range(20):
+        await ask(asked, 1)
+    assert len(model.requests) == 20
+
+
 @pytest.mark.parametrize("code", [401, 403, 404])
 async def test_what_is_wrong_with_our_account_is_not_tried_elsewhere(code: int) -> None:
     bad, other = FakeUpstream(status(code), replica="a"), FakeUpstream(replica="b")
@@ -454,6 +463,27 @@ async def test_a_retry_that_reached_nobody_is_given_back() -> None:
     answer, tried = await ask(running, 3)
     assert isinstance(answer, Answer)
     assert [one.outcome for one in tried] == ["500", "upstream_refused"]
+
+
+def lost() -> UpstreamDisconnected:
+    failure = UpstreamDisconnected("cut")
+    failure.lost = True
+    return failure
+
+
+async def test_what_was_lost_with_its_replica_is_sent_again_at_no_cost() -> None:
+    chance, good = Chance(RetryRules(floor=0)), FakeUpstream(chat_answer("4"), replica="b")
+    answer, tried = await ask(dispatcher(Replicas(FakeUpstream(refusing(lost()), replica="a"), good), chance=chance), 1)
+    assert isinstance(answer, Answer)
+    assert [(one.replica, one.outcome) for one in tried] == [("a", "upstream_disconnected")]
+
+
+async def test_what_fails_after_a_loss_is_paid_for() -> None:
+    chance, last = Chance(RetryRules(floor=0)), FakeUpstream(chat_answer("4"))
+    pair = Replicas(FakeUpstream(refusing(lost()), replica="a"), FakeUpstream(status(500), replica="b"))
+    failure, tried = await ask(dispatcher(pair, last, chance=chance), 2)
+    assert isinstance(failure, RetryBudgetExhausted)
+    assert ([one.outcome for one in tried], last.requests) == (["upstream_disconnected", "500"], [])
 
 
 async def test_an_escalation_is_no_retry() -> None:

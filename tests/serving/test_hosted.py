@@ -108,7 +108,7 @@ async def test_nobody_watches_it() -> None:
     rig.upstream.give_up("127.0.0.1:1")
     rig.upstream.roster.passed_probe("127.0.0.1:1", 0.0)
     assert not rig.upstream.roster.needs_probe("127.0.0.1:1", 1e9)
-    rig.upstream.roster.failed_probe("127.0.0.1:1")
+    rig.upstream.roster.failed_probe("127.0.0.1:1", 0.0)
     assert rig.upstream.roster.in_service(rig.upstream.live())
     assert not await rig.upstream.progressed(rig.upstream.live()[0], 0.0)
 

@@ -112,6 +112,7 @@ class World:
         self.upstreams = {name: Probeable(replica=f"{name}-0") for name in self.specs}
         self.lines: list[dict[str, Any]] = []
         self.admission = InFlightLimit(limit)
+        self.intake = Intake(self.admission)
         self.telemetry = GatewayTelemetry(self.lines.append, lambda: self.admission.in_flight)
         self.difficulty: Difficulty = FixedDifficulty(scores if scores is not None else {"small": 0.9, "large": 0.9})
         self.readiness = Readiness(list(self.specs.values()), self.upstreams, LADDER)
@@ -167,7 +168,7 @@ class World:
             now=self.now,
             pauses_s=(0.0,),
         )
-        return ResponseDesk(self.store, answer, self.background, max_bytes=20_000, now=self.now)
+        return ResponseDesk(self.store, answer, self.background, waiting=self.intake, max_bytes=20_000, now=self.now)
 
     def gateway(self) -> Gateway:
         """The ASGI app; its lifespan must be run."""
@@ -190,7 +191,7 @@ class World:
             limits=self.limits,
             openapi=lambda: openapi_json(self.limits),
             rates=self.rates,
-            intake=Intake(self.admission),
+            intake=self.intake,
         )
         self.closed += 1
 

@@ -230,6 +230,11 @@ def test_cached_media_by_uuid_alone() -> None:
         list(carried(user({"type": "image_url", "image_url": None, "uuid": "sku-1"})))
 
 
+def test_a_body_that_calls_itself_a_tool_use_hides_nothing() -> None:
+    body = {"type": "tool_use", "input": [{"role": "user", "content": [{"type": "input_image", "image_url": U}]}]}
+    assert [one.text for one in carried(body)] == [U]
+
+
 @pytest.mark.parametrize("raw", [b'{"image\\u005furl": "x"}', b'{"\\u0073ource": {"url": "x"}}'])
 def test_an_escaped_name_is_no_hiding_place(raw: bytes) -> None:
     assert may_carry(raw)

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from serving.errors import StoreUnavailable
 from serving.responses.background import STALE_S
+from serving.store.responses import StoredResponse
 from tests.doubles.stand_in_script import Script
 from tests.doubles.upstream import following
 from tests.serving.asgi_call import PATIENCE_S, ask, running, until
@@ -190,6 +191,24 @@ async def test_there_is_room_for_only_so_many() -> None:
     assert [call.status for call in calls] == [200, 200, 503]
     assert calls[2].json()["error"]["code"] == "overloaded"
     assert len(world.store.rows) == 2
+
+
+async def test_those_still_being_stored_count() -> None:
+    world = stuck()
+    save, goes_on = world.store.save, asyncio.Event()
+
+    async def slowly(response: StoredResponse) -> None:
+        await goes_on.wait()
+        await save(response)
+
+    world.store.save = slowly  # type: ignore[method-assign]
+    async with running(world) as app:
+        asking = [asyncio.ensure_future(ask(app, PATH, ASKED)) for _ in range(5)]
+        await until(lambda: sum(call.done() for call in asking) == 3)
+        goes_on.set()
+        calls = await asyncio.gather(*asking)
+        await world.background.stop(grace_s=0.0)
+    assert sorted(call.status for call in calls) == [200, 200, 503, 503, 503]
 
 
 async def test_a_short_outage_of_the_store_loses_no_answer() -> None:

@@ -1,5 +1,6 @@
 """The Responses API through a whole gateway, without a network: what is kept, continued, handed out and forgotten."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from starlette.types import ASGIApp
 
 from serving.keys import Tenant
 from serving.responses.desk import PAUSE_S
+from serving.store.responses import StoredResponse
 from tests.doubles import stand_in_wire as wire
 from tests.doubles.stand_in_script import Script
 from tests.doubles.upstream import FakeAnswer, following
@@ -70,6 +72,25 @@ async def test_upstreams_are_never_asked_to_keep_anything() -> None:
     body = sent(world)
     assert body["store"] is False
     assert not {"previous_response_id", "background", "conversation"} & set(body)
+
+
+async def test_no_more_bodies_wait_for_the_store_than_there_are_places() -> None:
+    world = World(limit=2)
+    load, goes_on = world.store.load, asyncio.Event()
+
+    async def slowly(tenant: str, id: str) -> StoredResponse | None:
+        await goes_on.wait()
+        return await load(tenant, id)
+
+    world.store.load = slowly  # type: ignore[method-assign]
+    async with running(world) as app:
+        body = ASKED | {"previous_response_id": "resp_none"}
+        asking = [asyncio.ensure_future(ask(app, PATH, body)) for _ in range(5)]
+        await until(lambda: sum(call.done() for call in asking) == 3)
+        goes_on.set()
+        calls = await asyncio.gather(*asking)
+    assert sorted(call.status for call in calls) == [404, 404, 503, 503, 503]
+    assert (world.intake.reading, world.admission.in_flight) == (0, 0)
 
 
 async def test_without_state_the_answer_is_the_upstreams_own_and_the_store_untouched() -> None:

@@ -105,6 +105,19 @@ async def test_a_locked_file_is_waited_for_only_so_long(tmp_path: Path) -> None:
         other.close()
 
 
+async def test_what_nobody_waits_for_any_more_does_not_pile_up(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    async with Database(database_url(None, tmp_path), operation_s=0.05, operations=2) as database:
+        asked = await asyncio.gather(*(database.run(one) for _ in range(3)), return_exceptions=True)
+        with pytest.raises(StoreUnavailable, match="2 operations wait"):
+            await database.run(one)
+        other.execute("ROLLBACK")
+        other.close()
+        await asyncio.wait_for(_opened(database), 20)
+    assert all(isinstance(outcome, StoreUnavailable) for outcome in asked)
+
+
 async def _opened(database: Database) -> None:
     while True:
         try:

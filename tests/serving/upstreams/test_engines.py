@@ -152,6 +152,18 @@ async def test_what_counts_against_a_replica(failure: UpstreamFailed, out: bool)
     assert rig.upstream.spare({"b"}) is not out
 
 
+@pytest.mark.parametrize(("failure", "lost"), [(UpstreamDisconnected, True), (UpstreamTimeout, False)])
+async def test_what_a_replica_takes_with_it_is_lost(failure: type[UpstreamFailed], lost: bool) -> None:
+    """Not what it failed before anybody could know, and not what was merely too slow."""
+    rig = Rig("a", "b")
+    failures = [failure("no") for _ in range(STRIKES + 2)]
+    responses = [await rig.upstream.send_to(A, REQUEST) for _ in failures]
+    for response, one in zip(responses, failures, strict=True):
+        response.judged(one)
+        await response.close()
+    assert [one.lost for one in failures] == [False] * (STRIKES - 1) + [lost] * 3
+
+
 async def test_a_good_answer_ends_the_row() -> None:
     rig = Rig("a", "b")
     for verdict in [UpstreamTimeout("silent"), UpstreamTimeout("silent"), None, UpstreamTimeout("silent")]:
@@ -194,7 +206,7 @@ async def test_those_to_avoid_are_not_asked() -> None:
 async def test_when_all_are_out_nothing_is_sent() -> None:
     rig = Rig("a", "b")
     for name in ("a", "b"):
-        rig.upstream.roster.failed_probe(name)
+        rig.upstream.roster.failed_probe(name, rig.clock())
     with pytest.raises(UpstreamRefused, match="model small has no replica in service") as caught:
         await rig.send()
     assert (caught.value.sent, caught.value.tried) == (False, False)

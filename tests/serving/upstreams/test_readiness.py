@@ -212,7 +212,7 @@ async def test_a_busy_replica_is_neither_taken_out_nor_brought_back() -> None:
     await probes.ready.probe_all()
     assert (probes.outcomes, upstream.given_up, upstream.is_in_service) == (["busy"], [], True)
     assert probes.ready.missing() == []
-    upstream.roster.failed_probe("fake-0")
+    upstream.roster.failed_probe("fake-0", 0.0)
     await probes.ready.probe_all()
     assert (probes.outcomes, upstream.is_in_service) == (["busy", "busy"], False)
 
@@ -240,7 +240,7 @@ async def test_a_suspect_is_asked_at_once() -> None:
     upstream = Watched(chat_answer("1"))
     probes = Probes(upstream)
     await probes.ready.probe_all()
-    upstream.roster.failed("fake-0", upstream.live(), reached=True)
+    upstream.roster.failed("fake-0", upstream.live(), 0.0, reached=True)
     await probes.ready.probe_all()
     await probes.ready.probe_all()
     assert len(upstream.requests) == 2

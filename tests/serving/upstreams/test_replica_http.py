@@ -239,8 +239,9 @@ async def test_who_has_had_nothing_yet_is_given_up_with_the_replica() -> None:
         await until(lambda: silent.connections == 2 and len(http._open) == 3)
         await asyncio.sleep(0)
         http.give_up("r")
-        with pytest.raises(UpstreamTimeout, match="r did not answer in time"):
+        with pytest.raises(UpstreamTimeout, match="r did not answer in time") as caught:
             await waiting[0]
+        assert caught.value.lost
         assert begun.failure is None
         assert not waiting[1].done()
         waiting[1].cancel()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import BadRequest
-from serving.wire.json_guard import count_keys, decode_object, json_type, keys_at_most
+from serving.wire.json_guard import MAX_CONTAINERS, count_keys, decode_object, json_type, keys_at_most
 
 awkward = st.text(alphabet='":\\ \n\t{}[],a\u00e9', max_size=6) | st.sampled_from(
     ["a", "b", "", '":', '\\":', "\\", ":"]
@@ -105,6 +105,14 @@ def test_depth_is_bounded_to_the_level() -> None:
     for raw in (nested(9), b'{"a":' + b"[" * 100_000, b'{"a":' + b"[" * 8 + b"]" * 8 + b"}"):
         with pytest.raises(BadRequest, match="nested too deeply: over 8 levels"):
             decode_object(raw, max_depth=8)
+
+
+def test_objects_and_lists_are_bounded_before_anything_is_built() -> None:
+    assert (
+        len(decode_object(b'{"a":[' + b"[]," * (MAX_CONTAINERS - 3) + b"[]]}", max_depth=64)["a"]) == MAX_CONTAINERS - 2
+    )
+    with pytest.raises(BadRequest, match=f"over {MAX_CONTAINERS} objects and lists"):
+        decode_object(b'{"a":[' + b"{}," * (MAX_CONTAINERS - 2) + b"{}]}", max_depth=64)
 
 
 @pytest.mark.parametrize(

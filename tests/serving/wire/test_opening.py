@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid, UpstreamRefused
 from serving.wire.frames import MAX_FRAME_BYTES
-from serving.wire.opening import opening
+from serving.wire.opening import MAX_OPENING_BYTES, opening
 from tests.doubles import stand_in_wire as wire
 
 SAID = wire.answer_to({"model": "m"}, text="one two")
@@ -102,7 +102,7 @@ async def test_what_counts_as_generation(operation: str, frame: bytes) -> None:
         ("messages", [b"event: error\n\n"], UpstreamInvalid, 0),
         ("messages", [b'event: error\ndata: {"x":1}\n\n'], UpstreamInvalid, 0),
         ("chat", [b": " + b"x" * MAX_FRAME_BYTES], UpstreamInvalid, 0),
-        ("chat", [FRAMES["chat"][0] * (MAX_FRAME_BYTES // len(FRAMES["chat"][0]) + 1)], UpstreamInvalid, 0),
+        ("chat", [FRAMES["chat"][0] * (MAX_OPENING_BYTES // len(FRAMES["chat"][0]) + 1)], UpstreamInvalid, 0),
     ],
 )  # fmt: skip
 async def test_what_is_no_answer(operation: str, stream: list[bytes], error: type[UpstreamFailed], status: int) -> None:
@@ -111,3 +111,15 @@ async def test_what_is_no_answer(operation: str, stream: list[bytes], error: typ
     assert type(failed.value) is error
     assert failed.value.upstream_status == status
     assert "r-0" in failed.value.message
+
+
+async def test_events_that_repeat_a_large_request_are_held_however_large_they_are_together() -> None:
+    created, under_way = (
+        b"event: " + name + b'\ndata: {"type":"' + name + b'","response":{"metadata":"' + b"x" * (MAX_FRAME_BYTES - 200)
+        + b'"}}\n\n'
+        for name in (b"response.created", b"response.in_progress")
+    )  # fmt: skip
+    token = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a"}\n\n'
+    pieces = created + under_way + token
+    held = await opening("responses", chunks(pieces[: 5 << 20], pieces[5 << 20 :]), "r-0")
+    assert held == pieces

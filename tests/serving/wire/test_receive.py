@@ -32,6 +32,7 @@ from serving.wire.receive import (
     read_body,
     relayed,
     request_id,
+    time_left_s,
 )
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -179,6 +180,11 @@ def test_a_deadline_that_is_none(given: bytes) -> None:
     with pytest.raises(BadRequest, match="x-millrace-timeout-s: must be seconds") as caught:
         own_deadline_s({b"x-millrace-timeout-s": given})
     assert caught.value.param == "x-millrace-timeout-s"
+
+
+def test_the_deadline_runs_from_the_first_byte_on() -> None:
+    assert time_left_s(2.0, began_s=10.0, now=10.5) == 1.5
+    assert 0 < time_left_s(2.0, began_s=10.0, now=13.0) < 0.01
 
 
 @pytest.mark.parametrize(("given", "retry"), [(b"0", 0), (b"2", 2), (b"", None), (b"-1", None), (b"9999", None)])

@@ -175,6 +175,28 @@ def test_every_choice_needs_its_reason() -> None:
     assert both.ended
 
 
+def of(index: int, reason: str = "null") -> bytes:
+    return b'{"delta":{},"index":%d,"finish_reason":%b}' % (index, reason.encode())
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        [b'data: {"choices":[%b]}\n\n' % of(index) for index in (0, 1)],
+        [b'data: {"choices":[%b,%b]}\n\n' % (of(0), of(1))],
+        [b'data: {"choices":[{"index":0,"finish_reason":null},%b]}\n\n' % of(1)],
+    ],
+    ids=["index later", "two in a frame", "both"],
+)
+def test_a_choice_has_begun_however_it_is_written(begun: list[bytes]) -> None:
+    watch = StreamWatch("chat", strip_usage=True, several=True)
+    relay(watch, [*begun, FINISH, DONE])
+    assert isinstance(watch.failure, UpstreamInvalid)
+    whole = StreamWatch("chat", strip_usage=True, several=True)
+    relay(whole, [*begun, FINISH, b'data: {"choices":[%b]}\n\n' % of(1, '"stop"'), DONE])
+    assert whole.ended
+
+
 @pytest.mark.parametrize("rest", [b"data: [DONE]", b"data: [DONE]\n", b"data:[DONE]\r\n"])
 def test_an_end_that_lacks_only_its_blank_line_counts_when_the_stream_closes(rest: bytes) -> None:
     watch = StreamWatch("chat", strip_usage=True)
