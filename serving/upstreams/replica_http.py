@@ -23,7 +23,7 @@ STALE_S = 1.0
 """A kept connection that ends within this time, unheard, was closed while it lay idle: the request may go again."""
 KEPT_S = 30.0
 """How long an idle connection is used again; below the 90 s after which Serve closes it, seconds."""
-BUFFERED_BYTES = 1 << 20
+BUFFERED_BYTES = 256 << 10
 """Unread body at which the replica is made to wait; a slow client costs no more memory than this."""
 
 
