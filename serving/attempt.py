@@ -6,7 +6,7 @@ every response that is not returned is closed. The upstream hears what its respo
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -58,11 +58,11 @@ class Answer:
 def call(target: Target, request: Request, *, salt: str, request_id: str, avoid: Collection[str]) -> UpstreamRequest:
     """What `target` is sent. `request_id`: ours, since a client's own may be anybody's."""
     engine, operation = target.spec.engine, request.route.operation
+    fields = None
     if engine is not None:
-        fitted = engine_body(operation, request.body, thinks="reasoning-parser" in engine.args)
-        request = replace(request, body=fitted)
+        fields = engine_body(operation, request.body, thinks="reasoning-parser" in engine.args)
     salted = engine is not None and operation in _SALTED
-    body = upstream_body(request, model=target.upstream_model, cache_salt=salt if salted else None)
+    body = upstream_body(request, fields, model=target.upstream_model, cache_salt=salt if salted else None)
     return UpstreamRequest(
         path=request.route.path,
         body=body,

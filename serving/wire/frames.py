@@ -44,11 +44,15 @@ def field(frame: bytes, name: bytes) -> bytes | None:
 
 def frame_data(frame: bytes) -> dict[str, Any] | None:
     """The JSON object in a frame's data; None when there is none."""
-    data = field(frame, b"data")
-    if data is None:
+    return decoded(field(frame, b"data"))
+
+
+def decoded(text: bytes | None) -> dict[str, Any] | None:
+    """The JSON object that `text` is; None when it is none."""
+    if text is None:
         return None
     try:
-        decoded = msgspec.json.decode(data)
+        found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return decoded if isinstance(decoded, dict) else None
+    return found if isinstance(found, dict) else None

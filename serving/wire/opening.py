@@ -4,6 +4,7 @@ Knows the four relayed protocols and nothing of HTTP, attempts or time. What is 
 an opening that fails has sent the client nothing, so the failure can still become a status or another attempt.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -25,6 +26,11 @@ _STATUSES: Mapping[str, int] = {
 """Names of errors that say what a status would have said."""
 
 
+_ERROR = b'"error"'
+_TEXT: Mapping[str, re.Pattern[bytes]] = {
+    "chat": re.compile(rb'"delta":\s?\{[^{}]*"content":\s?"[^"]'),
+    "completions": re.compile(rb'"text":\s?"[^"]'),
+}
 MAX_OPENING_BYTES = 3 * MAX_FRAME_BYTES
 """The most that is held before a token: two Responses events that repeat the request, and what is small."""
 
@@ -36,12 +42,17 @@ async def opening(operation: str, chunks: AsyncIterator[bytes], replica: str) ->
     is no answer (other errors, garbage, a frame over `MAX_FRAME_BYTES`, too many bytes of nothing),
     `UpstreamDisconnected` for an end.
     """
-    held = bytearray()
+    held: bytes | bytearray = b""
     judged = 0
     async for chunk in chunks:
-        held += chunk
+        if held:
+            held = held if isinstance(held, bytearray) else bytearray(held)
+            held += chunk
+        else:
+            held = chunk
         while (end := frame_end(held, judged)) >= 0:
-            if _generates(operation, bytes(held[judged:end]), replica):
+            frame = bytes(held[judged:end])
+            if _plainly(operation, frame) or _generates(operation, frame, replica):
                 return bytes(held)
             judged = end
         if len(held) - judged > MAX_FRAME_BYTES or len(held) > MAX_OPENING_BYTES:
@@ -49,6 +60,21 @@ async def opening(operation: str, chunks: AsyncIterator[bytes], replica: str) ->
     if held[judged:].strip() and not _is_sse(bytes(held[judged:])):
         raise UpstreamInvalid(f"{replica} began its stream with something that is no event stream")
     raise UpstreamDisconnected(f"{replica} ended its stream before the first token")
+
+
+def _plainly(operation: str, frame: bytes) -> bool:
+    """Is `frame` what nearly every stream begins with: text, and no error? Seen without reading it as JSON.
+
+    Within a string of JSON the quotes would have backslashes before them.
+    """
+    text = _TEXT.get(operation)
+    return (
+        text is not None
+        and text.search(frame) is not None
+        and _ERROR not in frame
+        and frame.startswith(b'data: {"')
+        and frame.endswith(b"}\n\n")
+    )
 
 
 def _generates(operation: str, frame: bytes, replica: str) -> bool:

@@ -230,14 +230,18 @@ def _text_of(content: Any) -> str:
     return "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
-def upstream_body(request: Request, *, model: str, cache_salt: str | None) -> bytes:
+def upstream_body(
+    request: Request, fields: Mapping[str, Any] | None = None, *, model: str, cache_salt: str | None
+) -> bytes:
     """The JSON sent upstream: the client's fields, less `DROPPED`, with the upstream's model name (see `WITHHELD`).
+
+    `fields`: what the client's were made into for this upstream, where that is something else.
 
     `cache_salt` keeps tenants' prefix caches apart; None for upstreams that do not know it. Streams of chat and
     completions always ask for usage: cost is accounted from it, and it is taken out again unless the client asked.
     Raises `BadRequest` for a body nested so deeply that it could be read but cannot be written again.
     """
-    body = {key: value for key, value in request.body.items() if key not in DROPPED}
+    body = {key: value for key, value in (fields or request.body).items() if key not in DROPPED}
     body["model"] = model
     if cache_salt is not None:
         body["cache_salt"] = cache_salt

@@ -10,7 +10,7 @@ from typing import Any
 
 from serving.errors import MillraceError, UpstreamFailed, UpstreamInvalid
 from serving.record import Usage
-from serving.wire.frames import MAX_FRAME_BYTES, field, frame_data, frame_end, frame_start
+from serving.wire.frames import MAX_FRAME_BYTES, decoded, field, frame_data, frame_end, frame_start
 from serving.wire.opening import is_failure
 from serving.wire.usage import find_usage, merge_usage
 
@@ -130,10 +130,11 @@ class StreamWatch:
                 chunk.find(mark, end) if 0 <= place < end else place
                 for mark, place in zip(self._marks, places, strict=True)
             ]
-            if self._operation != "messages" and (field(frame, b"data") or b"").startswith(_DONE):
+            text = field(frame, b"data")
+            if self._operation != "messages" and text is not None and text.startswith(_DONE):
                 self._end()
                 return chunk[:start]
-            data = frame_data(frame)
+            data = decoded(text)
             if data is not None and is_failure(frame, data):
                 self.failure = UpstreamFailed(f"the model reported an error in its stream{_named(data)}")
                 return chunk[:start]
