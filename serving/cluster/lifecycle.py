@@ -19,9 +19,10 @@ from pathlib import Path
 import msgspec
 
 from serving.cluster.home import Home
+from serving.cluster.ports import free_port
 from serving.cluster.private_file import write_private
 from serving.cluster.ray_environment import serve_environment
-from serving.cluster.ray_head import ClusterError, RayHead, free_port, start_head
+from serving.cluster.ray_head import ClusterError, RayHead, start_head
 from serving.cluster.ray_probe import probe_cluster
 from serving.cluster.serve_api import ServeApi
 from serving.cluster.state import foreign_apps

@@ -7,12 +7,13 @@ time recorded beside it tells a recycled pid apart.
 
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from serving.cluster.ports import free_port
 
 _POLL_S = 0.1
 _OBJECT_STORE_BYTES = 100_000_000
@@ -78,14 +79,6 @@ def _output_to(log: Path) -> list[tuple[int, ...] | tuple[int, int, str, int, in
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-
-
-def free_port() -> int:
-    """A loopback port that nothing listens on right now, chosen by the kernel."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _command(temp_dir: Path, dashboard_port: int) -> list[str]:

@@ -16,7 +16,7 @@ import yaml
 
 from serving.cluster.home import Home
 from serving.cluster.lifecycle import start_cluster
-from serving.cluster.ray_head import free_port
+from serving.cluster.ports import free_port
 from serving.keys import create_key
 from tests.cluster.live import ENGINES, LiveCluster, engine_application
 from tests.cluster.weights import abacus_weights

@@ -20,7 +20,7 @@ import yaml
 
 from serving.cluster.home import Home
 from serving.cluster.lifecycle import Cluster, forget_cluster, load_cluster, start_cluster
-from serving.cluster.ray_head import free_port
+from serving.cluster.ports import free_port
 from tests.cluster.live import wait_for
 from tests.doubles.difficulty import difficulty_file
 from tests.doubles.stand_in_process import KEY_ENV, StandInProcess, running_stand_in

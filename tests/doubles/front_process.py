@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from serving.cluster.ports import free_port
 from serving.cluster.ray_environment import serve_environment
-from serving.cluster.ray_head import free_port
 from tests.doubles.stand_in_process import until
 
 START_S = 60.0

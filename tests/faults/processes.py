@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving.cluster.ports import free_port
 from serving.keys import create_key
 from serving.replica.internal_token import metrics_token
 from tests.cluster.live import ask, wait_for
@@ -94,11 +95,10 @@ def engines(count: int, *, options: Sequence[str] = ()) -> Iterator[list[Engine]
 
 def free_ports(count: int) -> list[int]:
     """Ports of this machine that nobody had a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
 
 
 def listens(port: int) -> bool:

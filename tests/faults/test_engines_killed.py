@@ -66,15 +66,13 @@ def rationed(folder: Path, pair: list[Engine], **settings: object) -> Iterator[L
         yield running
 
 
-async def serving(gateway: LoneGateway, engine: Engine) -> None:
-    """Until the engine has proven itself with a token again."""
-    await eventually(
-        lambda: any(request_id == "readiness-probe" for request_id, _ in engine.stand_in.requests()), "a probe"
-    )
+async def serving(engine: Engine) -> None:
+    """Until the engine is asked something: a probe, or a client's request where its absence went unnoticed."""
+    await eventually(engine.stand_in.requests, "a request")
 
 
 @asynccontextmanager
-async def killing(gateway: LoneGateway, pair: list[Engine]):  # type: ignore[no-untyped-def]
+async def killing(pair: list[Engine]):  # type: ignore[no-untyped-def]
     """Kills one of the two at random moments, and starts it again; yields the list of kills."""
     chance, kills, over = random.Random(SEED), list[int](), asyncio.Event()
 
@@ -85,10 +83,10 @@ async def killing(gateway: LoneGateway, pair: list[Engine]):  # type: ignore[no-
             kills.append(victim.pid)
             await asyncio.to_thread(victim.kill)
             await asyncio.to_thread(victim.start)
-            await serving(gateway, victim)
+            await serving(victim)
 
     for engine in pair:
-        await serving(gateway, engine)
+        await serving(engine)
     task = asyncio.create_task(kill())
     try:
         yield kills
@@ -110,7 +108,7 @@ async def test_no_stream_lies(
     client = Client(session, gateway.url, gateway.key)
     python, claude = streams // 4, streams // 5
     async for sdks in sdk_clients(gateway.url, gateway.key):
-        async with killing(gateway, pair) as kills:
+        async with killing(pair) as kills:
             ended = await asyncio.gather(
                 read_many(raw_reader(client, ASKED), streams - node - python - claude, 12),
                 read_many(openai_reader(sdks.openai, ASKED), python, 6),
@@ -150,7 +148,7 @@ async def test_a_request_without_a_byte_is_answered_by_the_other(
 ) -> None:
     client, victim = Client(session, gateway.url, gateway.key), pair[0]
     for engine in pair:
-        await serving(gateway, engine)
+        await serving(engine)
         engine.stand_in.script(default={"delay_head_s": 2.0})
     asking = [asyncio.create_task(client.ask(model=MODEL, stream=stream)) for _ in range(8)]
     await eventually(lambda: sum(engine.stand_in.state()["in_flight"] for engine in pair) == 8, "all to be at work")
@@ -173,7 +171,7 @@ async def test_all_that_a_killed_engine_worked_on_is_answered_by_the_other(
     with rationed(tmp_path, pair, canary_interval_s=3600) as gateway:
         client = Client(session, gateway.url, gateway.key)
         for engine in pair:
-            await serving(gateway, engine)
+            await serving(engine)
             engine.stand_in.script(default={"delay_head_s": 2.0})
         asking = [asyncio.create_task(client.ask(model=MODEL, stream=n % 2 == 0)) for n in range(AT_ONCE)]
         await eventually(lambda: sum(one.stand_in.state()["in_flight"] for one in pair) == AT_ONCE, "all to be at work")
@@ -189,7 +187,7 @@ async def test_all_that_waits_for_a_stopped_engine_is_answered_by_the_other(
     with rationed(tmp_path, pair, canary_interval_s=2.0, probe_timeout_s=0.5) as gateway:
         client = Client(session, gateway.url, gateway.key)
         for engine in pair:
-            await serving(gateway, engine)
+            await serving(engine)
         pair[0].send(signal.SIGSTOP)
         answers = await client.ask_all([{"model": MODEL, "stream": n % 2 == 0} for n in range(AT_ONCE)])
         await check_all_rescued(gateway, answers)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.cluster.ray_head import free_port
+from serving.cluster.ports import free_port
 
 CATALOG = """\
 ladder: [hosted]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from serving.cluster.direct_http import opened
-from serving.cluster.ray_head import free_port
+from serving.cluster.ports import free_port
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
 

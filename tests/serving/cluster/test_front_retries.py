@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from serving.cluster.ports import free_port
 from serving.cluster.ray_environment import serve_environment
-from serving.cluster.ray_head import free_port
 
 GIVEN = serve_environment(Path("/h/.millrace"))
 CONFIG = """

@@ -20,7 +20,8 @@ from serving.cluster.lifecycle import (
     save_cluster,
     start_cluster,
 )
-from serving.cluster.ray_head import ClusterError, RayHead, free_port
+from serving.cluster.ports import free_port
+from serving.cluster.ray_head import ClusterError, RayHead
 from serving.cluster.serve_api import ServeApi
 
 

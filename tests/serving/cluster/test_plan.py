@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from serving.cluster.plan import Plan, check_port, read_plan
-from serving.cluster.ray_head import free_port
+from serving.cluster.ports import free_port
 from serving.errors import ConfigError
 from tests.doubles.difficulty import difficulty_file
 

@@ -1,7 +1,6 @@
 """Stopping by session: everything that was started ends, nothing else does, and a recycled pid is never trusted."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -9,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving.cluster.ray_head import RayHead, free_port, start_head
+from serving.cluster.ports import free_port
+from serving.cluster.ray_head import RayHead, start_head
 
 PARENT = (
     "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); print('up', flush=True); {wait}"
@@ -83,11 +83,6 @@ def test_processes_of_other_sessions_are_no_members() -> None:
         found.kill()
         assert other.alive()
         assert os.getpid() not in other.members()
-
-
-def test_free_port_can_be_bound() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", free_port()))
 
 
 def test_a_head_that_cannot_run_leaves_its_reason_in_the_log(tmp_path: Path) -> None:

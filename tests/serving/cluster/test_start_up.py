@@ -8,7 +8,8 @@ from threading import Thread
 
 import pytest
 
-from serving.cluster.ray_head import ClusterError, free_port
+from serving.cluster.ports import free_port
+from serving.cluster.ray_head import ClusterError
 from serving.cluster.start_up import IN_A_ROW, PROVE_S, Watched, missing_tiers, wait_until_ready
 from serving.cluster.state import AppState
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from serving.cluster.ray_head import ClusterError, free_port
+from serving.cluster.ports import free_port
+from serving.cluster.ray_head import ClusterError
 from serving.wire.answer_stream import StreamedAnswer, stream_chat
 
 
