@@ -52,10 +52,11 @@ from serving.store.sql_responses import SqlResponses
 from serving.telemetry import GatewayTelemetry, json_log
 from serving.upstreams.engines import EngineUpstream
 from serving.upstreams.hosted_http import open_session
-from serving.upstreams.readiness import Readiness
+from serving.upstreams.readiness import Probed, Readiness
 from serving.upstreams.replica_http import ReplicaHttp
 from serving.upstreams.replicas import ReplicaSource
 from serving.upstreams.roster import Roster
+from serving.upstreams.upstream import Upstream
 from serving.wire.limits import InputLimits
 from serving.wire.openapi import openapi_json
 from serving.wire.routes import RELAYED
@@ -92,39 +93,11 @@ async def open_house(catalog: Catalog, settings: Settings, around: Surroundings)
             json_log(settings.log_level), lambda: admission.in_flight, lambda: breaker_states(breakers)
         )
         upstreams = build_upstreams(catalog, settings, around, session, http, telemetry)
-        readiness = Readiness(
-            list(catalog.models.values()),
-            upstreams,
-            catalog.ladder,
-            probe_timeout_s=settings.probe_timeout_s,
-            probed=telemetry.probed,
-        )
-        await _keep_running(stack, lambda: readiness.run(settings.probe_interval_s))
+        readiness = await open_readiness(stack, catalog, settings, upstreams, telemetry)
         if ring is not None:
             await _keep_running(stack, lambda: _follow(ring))
-        threshold = settings.quality_threshold
-        policy = LadderPolicy(difficulty.threshold if threshold is None else threshold)
-        steps = Steps(
-            models=catalog.models,
-            ladders=ladders(catalog),
-            policies={AUTO: policy, policy.name: policy},
-            admission=admission,
-            difficulty=difficulty,
-            fallback_difficulty=FixedDifficulty(),
-            candidates=lambda: candidates(catalog, readiness.is_live),
-            dispatcher=Dispatcher(
-                {name: Target(spec, upstreams[name]) for name, spec in catalog.models.items()},
-                time.perf_counter,
-                breakers=breakers,
-                retrying=build_retrying(settings),
-            ),
-            telemetry=telemetry,
-            salt=lru_cache(maxsize=4096)(partial(cache_salt, around.internal_token)),
-            clock=time.perf_counter,
-            deadline_s=settings.request_timeout_s,
-            keepalive_s=settings.keepalive_s,
-            write_timeout_s=settings.write_timeout_s,
-        )
+        dispatcher = build_dispatcher(catalog, settings, upstreams, breakers)
+        steps = build_steps(catalog, settings, around, difficulty, admission, readiness, dispatcher, telemetry)
         pipeline, rates, intake = Pipeline(steps), build_rates(settings, admission), Intake(admission)
         yield House(
             catalog=catalog,
@@ -173,6 +146,25 @@ def build_media(settings: Settings) -> Media:
     return Media(limits, HostList.of(settings.media_hosts))
 
 
+async def open_readiness(
+    stack: contextlib.AsyncExitStack,
+    catalog: Catalog,
+    settings: Settings,
+    upstreams: Mapping[str, Probed],
+    telemetry: GatewayTelemetry,
+) -> Readiness:
+    """What tells which tiers are proven; it probes until `stack` is left."""
+    readiness = Readiness(
+        list(catalog.models.values()),
+        upstreams,
+        catalog.ladder,
+        probe_timeout_s=settings.probe_timeout_s,
+        probed=telemetry.probed,
+    )
+    await _keep_running(stack, lambda: readiness.run(settings.probe_interval_s))
+    return readiness
+
+
 async def open_responses(
     stack: contextlib.AsyncExitStack,
     settings: Settings,
@@ -197,6 +189,45 @@ async def open_responses(
     return ResponseDesk(
         store, pipeline.answer, background, waiting=intake, max_bytes=settings.response_max_bytes, now=time.time
     )
+
+
+def build_steps(
+    catalog: Catalog,
+    settings: Settings,
+    around: Surroundings,
+    difficulty: LinearDifficulty,
+    admission: InFlightLimit,
+    readiness: Readiness,
+    dispatcher: Dispatcher,
+    telemetry: GatewayTelemetry,
+) -> Steps:
+    """What the pipeline needs; it decides anew for every request who is live."""
+    threshold = settings.quality_threshold
+    policy = LadderPolicy(difficulty.threshold if threshold is None else threshold)
+    return Steps(
+        models=catalog.models,
+        ladders=ladders(catalog),
+        policies={AUTO: policy, policy.name: policy},
+        admission=admission,
+        difficulty=difficulty,
+        fallback_difficulty=FixedDifficulty(),
+        candidates=lambda: candidates(catalog, readiness.is_live),
+        dispatcher=dispatcher,
+        telemetry=telemetry,
+        salt=lru_cache(maxsize=4096)(partial(cache_salt, around.internal_token)),
+        clock=time.perf_counter,
+        deadline_s=settings.request_timeout_s,
+        keepalive_s=settings.keepalive_s,
+        write_timeout_s=settings.write_timeout_s,
+    )
+
+
+def build_dispatcher(
+    catalog: Catalog, settings: Settings, upstreams: Mapping[str, Upstream], breakers: Mapping[str, Breaker]
+) -> Dispatcher:
+    """Sends to every model of the catalogue, under its breaker and this gateway replica's retry budget."""
+    targets = {name: Target(spec, upstreams[name]) for name, spec in catalog.models.items()}
+    return Dispatcher(targets, time.perf_counter, breakers=breakers, retrying=build_retrying(settings))
 
 
 def build_breakers(catalog: Catalog, settings: Settings) -> dict[str, Breaker]:

@@ -33,7 +33,7 @@ class StreamErrors:
 
         try:
             await self._app(scope, receive, noting)
-        except Exception as error:
+        except Exception as error:  # whatever breaks: a stream that has begun can only say so in an event, or lie
             if not streaming:
                 raise
             structlog.get_logger().warning("stream_failed", path=scope["path"], reason=repr(root_of(error)))

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.clients.asked import MESSAGES, SMALL
+from tests.clients.asked import FAULTS, MESSAGES, SMALL, breaking
 from tests.clients.catalogue import ENGINES, clients_catalogue
 from tests.clients.programs import install_node, install_venv
 from tests.cluster.fixtures import running_cluster
@@ -48,6 +48,14 @@ def millrace() -> Iterator[LiveCluster]:
     with running_cluster(clients_catalogue, ENGINES) as cluster:
         wait_for(lambda: ask(f"{cluster.url}/ready").status == 200, what="every tier to be ready")
         yield cluster
+
+
+@pytest.fixture(params=FAULTS)
+def breaking_off(millrace: LiveCluster, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every stream of the stand-in breaks off, in one way after another."""
+    millrace.stand_in.script(default=breaking(request.param))
+    yield
+    millrace.stand_in.reset()
 
 
 @pytest.fixture(scope="session")

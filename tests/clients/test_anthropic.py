@@ -19,14 +19,12 @@ from tests.clients.asked import (
     check_verdict,
     message_tools,
 )
+from tests.clients.matrix import matrix_column
 from tests.cluster.live import LiveCluster
 from tests.figures import Figure
 
 NAMED: Any = {"type": "tool", "name": "add", "disable_parallel_tool_use": True}
-
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"anthropic: {feature}")
+covers = matrix_column("anthropic")
 
 
 @pytest.fixture

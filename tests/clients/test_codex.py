@@ -4,14 +4,15 @@ Its prompt is some twelve thousand tokens, so it runs on the long model; the tex
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.asked import FAULTS, HOSTED, LONG, QUESTION, breaking
-from tests.clients.programs import Ran, node_program, run
+from tests.clients.agents import Agent, Given, agent
+from tests.clients.asked import HOSTED, QUESTION
+from tests.clients.matrix import matrix_column
+from tests.clients.programs import Ran, node_program
 from tests.cluster.live import LiveCluster
 from tests.figures import Figure
 
@@ -23,7 +24,7 @@ check_for_update_on_startup = false
 
 [model_providers.millrace]
 name = "Millrace"
-base_url = "{url}/v1"
+base_url = "{url}"
 wire_api = "responses"
 env_key = "MILLRACE_KEY"
 request_max_retries = 0
@@ -35,25 +36,19 @@ enabled = false
 [otel]
 exporter = "none"
 """
-Codex = Callable[..., Ran]
-
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"codex: {feature}")
+covers = matrix_column("codex")
 
 
 @pytest.fixture
-def codex(millrace: LiveCluster, tmp_path: Path) -> Codex:
-    home, work = tmp_path / "home", tmp_path / "work"
-    for folder in (home, work):
-        folder.mkdir()
+def codex(millrace: LiveCluster, tmp_path: Path) -> Agent:
+    program = ["node", *node_program("@openai/codex/bin/codex.js")]
+    return agent(millrace, tmp_path, [*program, "exec", "--skip-git-repo-check", "--json"], configure)
 
-    def execute(*arguments: str, model: str = LONG, key: str = millrace.key) -> Ran:
-        (home / "config.toml").write_text(CONFIG.format(model=model, url=millrace.url))
-        command = ["node", *node_program("@openai/codex/bin/codex.js"), "exec", "--skip-git-repo-check", "--json"]
-        return run([*command, *arguments], home=home, env={"CODEX_HOME": str(home), "MILLRACE_KEY": key}, cwd=work)
 
-    return execute
+def configure(given: Given) -> dict[str, str]:
+    """Its one file and its environment."""
+    (given.home / "config.toml").write_text(CONFIG.format(model=given.model, url=given.url))
+    return {"CODEX_HOME": str(given.home), "MILLRACE_KEY": given.key}
 
 
 def of_kind(ran: Ran, kind: str) -> list[Any]:
@@ -68,7 +63,7 @@ def said(ran: Ran) -> str:
 
 
 @covers("responses stream")
-def test_a_turn_completes(codex: Codex, figure: Figure) -> None:
+def test_a_turn_completes(codex: Agent, figure: Figure) -> None:
     ran = codex(QUESTION)
     assert ran.status == 0, ran.out + ran.err
     (turn,) = of_kind(ran, "turn.completed")
@@ -78,7 +73,7 @@ def test_a_turn_completes(codex: Codex, figure: Figure) -> None:
 
 
 @covers("responses state")
-def test_a_second_turn_goes_on_with_the_first(codex: Codex) -> None:
+def test_a_second_turn_goes_on_with_the_first(codex: Agent) -> None:
     first = codex(QUESTION)
     second = codex("resume", "--last", "What is 9 - 4?")
     assert second.status == 0, second.out + second.err
@@ -87,27 +82,23 @@ def test_a_second_turn_goes_on_with_the_first(codex: Codex) -> None:
 
 
 @covers("errors")
-def test_a_wrong_key_fails_the_turn(codex: Codex) -> None:
+def test_a_wrong_key_fails_the_turn(codex: Agent) -> None:
     ran = codex(QUESTION, key="mr-wrong")
     assert ran.status != 0
     assert re.search("401|API key", ran.out)
 
 
 @covers("errors")
-def test_an_unknown_model_fails_the_turn(codex: Codex) -> None:
+def test_an_unknown_model_fails_the_turn(codex: Agent) -> None:
     ran = codex(QUESTION, model="abacus-huge")
     assert ran.status != 0
     assert "abacus-huge" in ran.out
 
 
 @covers("stream endings")
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_stream_that_breaks_off_fails_the_turn(codex: Codex, millrace: LiveCluster, fault: str) -> None:
-    millrace.stand_in.script(default=breaking(fault))
-    try:
-        ran = codex(QUESTION, model=HOSTED)
-    finally:
-        millrace.stand_in.reset()
+@pytest.mark.usefixtures("breaking_off")
+def test_a_stream_that_breaks_off_fails_the_turn(codex: Agent) -> None:
+    ran = codex(QUESTION, model=HOSTED)
     assert ran.status != 0
     assert of_kind(ran, "turn.failed")
     assert not of_kind(ran, "turn.completed")

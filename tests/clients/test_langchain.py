@@ -7,13 +7,11 @@ import pytest
 
 from tests.clients.asked import FAULTS, breaking, check_add, check_verdict
 from tests.clients.driving import Drive, venv_driver
+from tests.clients.matrix import matrix_column
 from tests.cluster.live import LiveCluster
 
 pytestmark = pytest.mark.usefixtures("venv")
-
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"langchain: {feature}")
+covers = matrix_column("langchain")
 
 
 @pytest.fixture

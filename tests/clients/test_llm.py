@@ -8,16 +8,14 @@ import pytest
 import yaml
 
 from tests.clients.asked import FAULTS, HOSTED, QUESTION, SMALL, VERDICT, breaking, check_verdict
+from tests.clients.matrix import matrix_column
 from tests.clients.programs import VENV, Ran, run
 from tests.cluster.live import LiveCluster
 
 pytestmark = pytest.mark.usefixtures("venv")
 FUNCTIONS = 'def add(a: int, b: int) -> str:\n    "Add."\n    return str(a + b)\n'
 Llm = Callable[..., Ran]
-
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"llm: {feature}")
+covers = matrix_column("llm")
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@ import pytest
 
 from tests.clients.asked import EMBED, FAULTS, SMALL, breaking, check_add, check_verdict
 from tests.clients.driving import Drive, node_driver
+from tests.clients.matrix import matrix_column
 from tests.cluster.live import LiveCluster
 from tests.figures import Figure
 
 pytestmark = pytest.mark.usefixtures("node")
-
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"openai-node: {feature}")
+covers = matrix_column("openai-node")
 
 
 @pytest.fixture

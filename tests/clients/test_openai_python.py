@@ -10,13 +10,11 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.clients.asked import MESSAGES, SMALL, VERDICT, chat_tools, check_add, check_verdict
+from tests.clients.matrix import matrix_column
 from tests.cluster.live import LiveCluster
 
 NAMED = {"type": "function", "function": {"name": "add"}}
-
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"openai-python: {feature}")
+covers = matrix_column("openai-python")
 
 
 @covers("chat")

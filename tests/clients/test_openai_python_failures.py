@@ -7,11 +7,10 @@ import openai
 import pytest
 
 from tests.clients.asked import FAULTS, HOSTED, MESSAGES, QUESTION, breaking, chat_tools
+from tests.clients.matrix import matrix_column
 from tests.figures import Figure
 
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"openai-python: {feature}")
+covers = matrix_column("openai-python")
 
 
 @covers("errors")

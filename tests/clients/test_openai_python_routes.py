@@ -20,10 +20,9 @@ from tests.clients.asked import (
     check_verdict,
     response_tools,
 )
+from tests.clients.matrix import matrix_column
 
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"openai-python: {feature}")
+covers = matrix_column("openai-python")
 
 
 @covers("completions")

@@ -2,39 +2,34 @@
 
 import json
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.asked import FAULTS, HOSTED, LONG, QUESTION, breaking
+from tests.clients.agents import Agent, Given, agent
+from tests.clients.asked import HOSTED, QUESTION
 from tests.clients.catalogue import LONG_CONTEXT
-from tests.clients.programs import Ran, node_program, run
+from tests.clients.matrix import matrix_column
+from tests.clients.programs import node_program
 from tests.cluster.live import LiveCluster
 from tests.figures import Figure
 
 pytestmark = pytest.mark.usefixtures("node")
 PLATFORM = f"{platform.system().lower()}-{'arm64' if platform.machine() in ('arm64', 'aarch64') else 'x64'}"
-Opencode = Callable[..., Ran]
-
-
-def covers(feature: str) -> pytest.MarkDecorator:
-    return pytest.mark.row(f"opencode: {feature}")
+covers = matrix_column("opencode")
 
 
 @pytest.fixture
-def opencode(millrace: LiveCluster, tmp_path: Path) -> Opencode:
-    home, work = tmp_path / "home", tmp_path / "work"
-    for folder in (home, work):
-        folder.mkdir()
+def opencode(millrace: LiveCluster, tmp_path: Path) -> Agent:
+    (program,) = node_program(f"opencode-{PLATFORM}/bin/opencode")
+    return agent(millrace, tmp_path, [program, "run", "--format", "json"], configure)
 
-    def execute(*arguments: str, model: str = LONG, key: str = millrace.key) -> Ran:
-        (work / "opencode.json").write_text(json.dumps(config(model, f"{millrace.url}/v1", key)))
-        (program,) = node_program(f"opencode-{PLATFORM}/bin/opencode")
-        return run([program, "run", "--format", "json", *arguments], home=home, env={}, cwd=work)
 
-    return execute
+def configure(given: Given) -> dict[str, str]:
+    """Its one file; of the environment it needs nothing."""
+    (given.work / "opencode.json").write_text(json.dumps(config(given.model, given.url, given.key)))
+    return {}
 
 
 def config(model: str, url: str, key: str) -> dict[str, Any]:
@@ -57,7 +52,7 @@ def config(model: str, url: str, key: str) -> dict[str, Any]:
 
 
 @covers("chat stream")
-def test_a_run_completes(opencode: Opencode, figure: Figure) -> None:
+def test_a_run_completes(opencode: Agent, figure: Figure) -> None:
     ran = opencode(QUESTION)
     assert ran.status == 0, ran.out + ran.err
     text = "".join(event["part"]["text"] for event in ran.events() if event["type"] == "text")
@@ -70,19 +65,15 @@ def test_a_run_completes(opencode: Opencode, figure: Figure) -> None:
 
 @covers("errors")
 @pytest.mark.parametrize("wrong", [{"key": "mr-wrong"}, {"model": "abacus-huge"}], ids=["key", "model"])
-def test_what_is_refused_fails_the_run(opencode: Opencode, wrong: dict[str, str]) -> None:
+def test_what_is_refused_fails_the_run(opencode: Agent, wrong: dict[str, str]) -> None:
     ran = opencode(QUESTION, **wrong)
     assert "error" in [event["type"] for event in ran.events()] or ran.status != 0
     assert not [event for event in ran.events() if event["type"] == "text"]
 
 
 @covers("stream endings")
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_stream_that_breaks_off_is_no_finished_step(opencode: Opencode, millrace: LiveCluster, fault: str) -> None:
-    millrace.stand_in.script(default=breaking(fault))
-    try:
-        ran = opencode(QUESTION, model=HOSTED)
-    finally:
-        millrace.stand_in.reset()
+@pytest.mark.usefixtures("breaking_off")
+def test_a_stream_that_breaks_off_is_no_finished_step(opencode: Agent) -> None:
+    ran = opencode(QUESTION, model=HOSTED)
     assert "stop" not in [event["part"]["reason"] for event in ran.events() if event["type"] == "step_finish"]
     assert "error" in [event["type"] for event in ran.events()] or ran.status != 0

@@ -95,6 +95,11 @@ class LiveCluster:
         """The engine's own account of itself."""
         return dict(self.engine(model, "/engine/state").json())
 
+    def replaced(self, model: str, dead: str) -> bool:
+        """Does another replica of the model answer, and is `dead` gone from the list?"""
+        replicas = self.replicas(f"engine-{model}")
+        return bool(replicas) and dead not in replicas and self.state(model)["replica"] != dead
+
     def _probe(self, *apps: str) -> dict[str, Any]:
         query = "&".join(f"app={app}" for app in apps)
         return dict(ask(f"{self.url}/probe?{query}").json())

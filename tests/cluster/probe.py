@@ -10,6 +10,7 @@ from ray import serve
 
 from serving.cluster.secret import internal_token
 from serving.cluster.serve_replicas import ServeReplicas
+from tests.doubles.lifespan import lifespan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ class ProbeApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
             return
         names = parse_qs(scope["query_string"].decode()).get("app", [])
         urls = {app: {replica.id: replica.url for replica in self._replicas(app)} for app in names}
@@ -52,12 +53,6 @@ class Probe:
 
     async def __serve_build_asgi_app__(self) -> ProbeApp:
         return ProbeApp()
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    for stage in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{stage}.complete"})
 
 
 def app(args: dict[str, str]) -> Application:

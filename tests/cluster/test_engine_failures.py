@@ -58,16 +58,11 @@ def test_a_killed_replica_leaves_nothing_behind_and_comes_back(live: LiveCluster
             what=f"{before['pids']} to end",
             within_s=ORPHANS_GONE_WITHIN_S,
         )
-        wait_for(lambda: _successor(live, before["replica"]), what="another replica")
+        wait_for(lambda: live.replaced("abacus-small", before["replica"]), what="another replica")
     assert len(statuses) > 5
     assert set(statuses) == {200}
     assert live.state("abacus-small")["pid"] != before["pid"]
     live.wait_running(["engine-abacus-small"])
-
-
-def _successor(live: LiveCluster, dead: str) -> bool:
-    replicas = live.replicas("engine-abacus-small")
-    return bool(replicas) and dead not in replicas and live.state("abacus-small")["replica"] != dead
 
 
 def test_a_model_that_cannot_load_says_why_and_is_given_up(live: LiveCluster) -> None:

@@ -23,6 +23,7 @@ from serving.settings import Settings
 from serving.upstreams.replicas import StaticReplicas
 from tests.doubles.difficulty import difficulty_file
 from tests.doubles.stand_in_process import KEY, StandInProcess
+from tests.error_answer import ErrorAnswer
 
 CHAT = "/v1/chat/completions"
 METRICS_TOKEN = "metrics-token"
@@ -47,7 +48,7 @@ class House:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(ErrorAnswer):
     """A whole HTTP answer. `headers` by lower-case name."""
 
     status: int
@@ -57,12 +58,6 @@ class Answer:
     def json(self) -> Any:
         """The body, decoded."""
         return json.loads(self.body)
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The error object of an OpenAI-shaped error."""
-        error: dict[str, Any] = self.json()["error"]
-        return error
 
     @property
     def events(self) -> list[Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.error_answer import ErrorAnswer
 from tests.faults.endings import Ending, Verdict, judge
 from tests.faults.processes import LoneGateway
 
@@ -32,7 +33,7 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(ErrorAnswer):
     """One answer as the client saw it. Times in seconds since it asked; `ended_at`: monotonic seconds."""
 
     request_id: str
@@ -66,12 +67,6 @@ class Seen:
         if self.stream:
             return self.status == 200 and self.verdict.ending is Ending.COMPLETE
         return self.status == 200 and self.clean and not self.json().get("error")
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The error object of a refusal, whichever the protocol."""
-        error: dict[str, Any] = self.json()["error"]
-        return error
 
     @property
     def text(self) -> str:

@@ -1,6 +1,7 @@
 """One stage for the scripted faults: a gateway process, a stand-in that does as each request says, and a deaf one.
 
 Breakers, pauses and ejections are kept per model, so every test takes models of its own from a catalogue of many.
+What kills engines or stops them has a pair of its own.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -10,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.faults.asking import Client
-from tests.faults.processes import engines, lone_gateway
+from tests.faults.processes import Engine, engines, lone_gateway
 from tests.faults.stage import UNBUDGETED, Stage, behind
 
 
@@ -25,6 +26,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         stage = Stage(gateway, faulty.stand_in, good.stand_in)
         stage.wait_proven()
         yield stage
+
+
+@pytest.fixture
+def pair() -> Iterator[list[Engine]]:
+    """Two engines of one model."""
+    with engines(2) as running:
+        yield running
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 
 from tests.clients.programs import NODE, install_node
 from tests.faults.asking import LONG, PROMPT, Client, Seen, eventually, settled
-from tests.faults.processes import Behind, Engine, LoneGateway, engine_model, engines, lone_gateway
+from tests.faults.processes import Behind, Engine, LoneGateway, engine_model, lone_gateway
 from tests.faults.readers import (
     ABRUPT,
     COMPLETE,
@@ -41,13 +41,6 @@ TALK = {"answer": LONG, "delay_chunk_s": 0.03}
 BETWEEN_KILLS_S = (0.1, 0.5)
 AT_ONCE = 80
 ASKED = Asked(MODEL, PROMPT, 64, {"stand_in": TALK})
-
-
-@pytest.fixture
-def pair() -> Iterator[list[Engine]]:
-    """Two engines of one model."""
-    with engines(2) as running:
-        yield running
 
 
 @pytest.fixture

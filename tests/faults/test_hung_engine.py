@@ -34,13 +34,6 @@ BURST = [{"model": MODEL, "stream": number % 4 < 2} for number in range(16)]
 
 
 @pytest.fixture
-def pair() -> Iterator[list[Engine]]:
-    """Two engines of one model."""
-    with engines(2) as running:
-        yield running
-
-
-@pytest.fixture
 def gateway(pair: list[Engine], tmp_path: Path) -> Iterator[LoneGateway]:
     """In front of them; it notices soon."""
     model = engine_model(MODEL, "small", first_token_s=FIRST_TOKEN_S, total_s=10.0)

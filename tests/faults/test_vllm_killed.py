@@ -289,9 +289,5 @@ async def test_the_only_replica_killed(live: LiveCluster, session: aiohttp.Clien
         assert seen.status == 503 or seen.verdict.ending is Ending.FAILED, str(seen)
     for seen in await asyncio.gather(*unary):
         assert seen.good, str(seen)
-    await eventually(lambda: asyncio.to_thread(_replaced, live, before["replica"]), "another replica", BACK_S, 0.5)
-
-
-def _replaced(live: LiveCluster, dead: str) -> bool:
-    replicas = live.replicas("engine-abacus-small")
-    return bool(replicas) and dead not in replicas and live.state("abacus-small")["replica"] != dead
+    dead = before["replica"]
+    await eventually(lambda: asyncio.to_thread(live.replaced, "abacus-small", dead), "another replica", BACK_S, 0.5)

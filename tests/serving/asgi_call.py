@@ -15,7 +15,37 @@ from tests.serving.world import KEY, World
 PATIENCE_S = 20.0
 
 
-class Call:
+class SentResponse:
+    """The messages that an app has `sent`, read as the response they are."""
+
+    sent: list[Message]
+
+    @property
+    def status(self) -> int:
+        """Status of the response that was started."""
+        return int(self.sent[0]["status"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the response that was started."""
+        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
+
+    @property
+    def content(self) -> bytes:
+        """The body so far."""
+        return b"".join(message["body"] for message in self.sent[1:])
+
+    @property
+    def complete(self) -> bool:
+        """Was the last part of the body sent?"""
+        return len(self.sent) > 1 and not self.sent[-1]["more_body"]
+
+    def json(self) -> Any:
+        """The body, decoded."""
+        return json.loads(self.content)
+
+
+class Call(SentResponse):
     """One connection scope: `say` is what the server tells the app, `sent` what the app sent back."""
 
     def __init__(self, app: ASGIApp, scope: Mapping[str, Any]) -> None:
@@ -56,30 +86,6 @@ class Call:
     def heard(self) -> bool:
         """Has the app taken everything that was said?"""
         return self._inbox.empty()
-
-    @property
-    def status(self) -> int:
-        """Status of the response that was started."""
-        return int(self.sent[0]["status"])
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers of the response that was started."""
-        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
-
-    @property
-    def content(self) -> bytes:
-        """The body so far."""
-        return b"".join(message["body"] for message in self.sent[1:])
-
-    @property
-    def complete(self) -> bool:
-        """Was the last part of the body sent?"""
-        return len(self.sent) > 1 and not self.sent[-1]["more_body"]
-
-    def json(self) -> Any:
-        """The body, decoded."""
-        return json.loads(self.content)
 
 
 async def until(condition: Callable[[], object]) -> None:

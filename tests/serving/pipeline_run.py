@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from serving.wire.reply import Reply
 from serving.wire.request import Request, parse_request
 from serving.wire.routes import RELAYED
 from tests.doubles.upstream import FakeAnswer
+from tests.serving.asgi_call import SentResponse
 from tests.serving.world import TENANT, World
 
 SSE = {"content-type": "text/event-stream"}
@@ -43,7 +44,7 @@ class CountedPlace(Place):
 
 
 @dataclass
-class Run:
+class Run(SentResponse):
     """One request through the pipeline of a world, and what became of it."""
 
     world: World
@@ -71,14 +72,6 @@ class Run:
     async def answer(self, asked: Request) -> "Run":
         await self.world.pipeline().answer(asked, TENANT, self.reply, self.record)
         return self
-
-    @property
-    def content(self) -> bytes:
-        return b"".join(message["body"] for message in self.sent[1:])
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
 
     def assert_settled_once(self) -> None:
         assert [len(place.returned) for place in self.places] == [1]
