@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+import msgspec
+
 from routing.rolling import RollingCount
 
 _STEPS = 10
@@ -48,8 +50,7 @@ class BreakerRules:
     longest_open_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(msgspec.Struct, frozen=True):
     """Leave to make one call. `probe`: it is the one call of a half-open breaker."""
 
     era: int

@@ -6,9 +6,11 @@ quality escalation ("the answer is not good enough") are different reasons with 
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 
 class Reason(StrEnum):
@@ -35,8 +37,7 @@ class Verdict(StrEnum):
     """An answer, or the first tokens of one, is here to be judged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try: the model to ask and why."""
 
     model: str
@@ -44,8 +45,7 @@ class Attempt:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True):
     """What dispatch saw of an attempt. `status`: the upstream's HTTP status, 0 when there was none."""
 
     verdict: Verdict

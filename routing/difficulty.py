@@ -7,9 +7,10 @@ models or the ladder's order. A prior, no more: on prompts unlike those it was f
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Protocol
 
-from routing.features import Features, features
+from routing.features import SURFACE, Features, features
 
 Scores = Mapping[str, float]
 """Tier → probability in [0, 1]. Empty: nothing is known about this prompt. A tier may be missing."""
@@ -40,7 +41,7 @@ class FixedDifficulty:
 class TierWeights:
     """Logistic regression for one tier, and the Platt calibration (`slope`, `offset`) of its logit.
 
-    `surface`: one weight per surface feature; `buckets`: one per hash bucket, a power of two of them.
+    `surface`: one weight per surface feature, or a ValueError; `buckets`: one per bucket, a power of two of them.
     """
 
     bias: float
@@ -49,12 +50,17 @@ class TierWeights:
     slope: float = 1.0
     offset: float = 0.0
 
+    def __post_init__(self) -> None:
+        if len(self.surface) != len(SURFACE):
+            raise ValueError(f"{len(self.surface)} surface weights for {len(SURFACE)} surface features")
+
     def logit(self, given: Features) -> float:
         """The uncalibrated logit. Sums are exactly rounded, so the same file gives the same bits everywhere."""
-        mask = len(self.buckets) - 1
-        hashed = math.fsum([self.buckets[gram & mask] for gram in given.grams])
-        plain = math.fsum([weight * value for weight, value in zip(self.surface, given.surface, strict=True)])
-        return self.bias + plain + gram_value(len(given.grams)) * hashed
+        buckets, grams = self.buckets, given.grams
+        mask = len(buckets) - 1
+        hashed = math.fsum([buckets[gram & mask] for gram in grams])
+        plain = math.fsum(map(mul, self.surface, given.surface))
+        return self.bias + plain + gram_value(len(grams)) * hashed
 
     def probability(self, given: Features) -> float:
         """The calibrated probability that the tier answers well."""
@@ -83,4 +89,6 @@ def gram_value(count: int) -> float:
 
 def sigmoid(logit: float) -> float:
     """1 / (1 + e^-logit), with the logit clipped to ±30 so that it never overflows."""
-    return 1.0 / (1.0 + math.exp(-max(-_LARGEST_LOGIT, min(_LARGEST_LOGIT, logit))))
+    if not -_LARGEST_LOGIT < logit < _LARGEST_LOGIT:
+        logit = -_LARGEST_LOGIT if logit < 0.0 else _LARGEST_LOGIT
+    return 1.0 / (1.0 + math.exp(-logit))

@@ -6,9 +6,11 @@ lists, needs or quality floor; no model is tried twice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias
+
+import msgspec
 
 from routing.cascade import Attempt, Reason
 from routing.difficulty import Scores
@@ -20,8 +22,7 @@ Hosted: TypeAlias = Literal["never", "fallback", "any"]
 """May the prompt leave the premises: never; only when no on-premises model can answer; or wherever the score says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A model as the policy sees it."""
 
     model: str
@@ -32,15 +33,14 @@ class Candidate:
     """False when it is known to have no live replica (or, for a hosted API, to be refusing)."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRequest:
+class PlanRequest(msgspec.Struct, frozen=True):
     """What a plan depends on. `ladder`: tiers from cheapest to dearest; `candidates`: in order of preference."""
 
     model: str
     """`auto`, the policy's own name, or a concrete model."""
     ladder: Sequence[str]
     candidates: Sequence[Candidate]
-    scores: Scores = field(default_factory=dict)
+    scores: Scores = msgspec.field(default_factory=dict)
     needs: frozenset[str] = frozenset()
     """Capabilities the answer takes, e.g. `{"chat", "tools"}`."""
     hosted: Hosted = "any"
@@ -88,8 +88,7 @@ class UnknownModel(NoRoute):
         self.args = (f"there is no model {model!r}",)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What to try, first to last. `attempts` is never empty."""
 
     policy: str
@@ -98,7 +97,7 @@ class Plan:
     scores: Scores
     start_tier: str
     """The tier the scores (or the client's choice of model) start at, available or not."""
-    excluded: Mapping[str, Exclusion] = field(default_factory=dict)
+    excluded: Mapping[str, Exclusion] = msgspec.field(default_factory=dict)
 
 
 class Policy(Protocol):

@@ -13,10 +13,11 @@ import msgspec
 
 from models.spec import ModelSpec
 from routing.cascade import Attempt
+from serving.deadline import Deadline
 from serving.errors import UpstreamFailed, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
 from serving.upstreams.upstream import Upstream, UpstreamRequest, UpstreamResponse
 from serving.wire.engine_body import engine_body
-from serving.wire.opening import opening
+from serving.wire.opening import Opening
 from serving.wire.request import Request, upstream_body
 
 _SALTED = frozenset({"chat", "completions", "responses", "messages", "embeddings", "rerank", "score"})
@@ -40,8 +41,7 @@ class Target:
         return self.spec.hosted.model if self.spec.hosted else self.spec.name
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """The accepted answer. `content`: the whole body, or of a stream its first chunks, with `rest` still to come."""
 
     attempt: Attempt
@@ -110,11 +110,19 @@ async def _first_token(
 ) -> bytes:
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise UpstreamInvalid(f"{response.replica} was asked for a stream and answered {response.status} without one")
+    opening = Opening(operation, response.replica)
+    async for chunk in chunks:  # the upstream itself bounds the wait for the first one
+        if opening.feed(chunk):
+            return opening.held()
+        break
     try:
-        async with asyncio.timeout_at(latest):
-            return await opening(operation, chunks, response.replica)
+        with Deadline(latest):
+            async for chunk in chunks:
+                if opening.feed(chunk):
+                    return opening.held()
     except TimeoutError as error:
         raise UpstreamTimeout(f"{response.replica} produced no token in time") from error
+    raise opening.unopened()
 
 
 async def _whole(response: UpstreamResponse) -> tuple[bytes, Mapping[str, Any]]:

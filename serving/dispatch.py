@@ -8,8 +8,10 @@ attempt beyond a request's first that reaches an upstream is paid for out of the
 import asyncio
 import random
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
 from math import ceil
+
+import msgspec
+from msgspec.structs import replace
 
 from routing.breaker import Breaker, BreakerRules, Pass, Result, State
 from routing.cascade import Attempt, Cascade, Evidence, Reason, Verdict
@@ -28,8 +30,7 @@ BREAKER_OPEN = "breaker_open"
 __all__ = ["BREAKER_OPEN", "CANCELLED", "Answer", "Dispatcher", "Target", "settled"]
 
 
-@dataclass(slots=True)
-class _Trip:
+class _Trip(msgspec.Struct):
     """One request on its way through its attempts."""
 
     request: Request
@@ -40,7 +41,7 @@ class _Trip:
     """Attempts made, whether or not they reached anybody."""
     failed: UpstreamFailed | None = None
     """The last failure of an attempt that reached an upstream: what follows it is a retry."""
-    again: set[str] = field(default_factory=set)
+    again: set[str] = msgspec.field(default_factory=set)
     """Models asked a second time; nobody is asked a third."""
 
 

@@ -7,12 +7,11 @@ Knows HTTP and the allow-list of routes; nothing of Ray, vLLM, replicas or price
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import replace
-from typing import Any
 
 import structlog
+from msgspec.structs import replace
 from starlette.types import Receive, Scope, Send
 
 from serving.departure import Departure, cut_short
@@ -32,6 +31,7 @@ from serving.record import Record
 from serving.responses.door import STORED_PREFIX, answer_stored, stored_route
 from serving.stream_reply import ClientTooSlow
 from serving.wire.control import control, identified
+from serving.wire.presence import unless_gone
 from serving.wire.receive import (
     ClientGone,
     Headers,
@@ -103,9 +103,8 @@ class Gateway:
         if house is None:
             raise RuntimeError("the ASGI server must run the lifespan before it sends requests")
         headers: Headers = dict(scope["headers"])
-        record = Record(
-            request_id=request_id(headers), decision=f"mrd-{os.urandom(12).hex()}", received_s=time.perf_counter()
-        )
+        serial = os.urandom(12).hex()
+        record = Record(request_id(headers, f"req-{serial}"), f"mrd-{serial}", received_s=time.perf_counter())
         reply = Reply(send, record.request_id)
         self._departure.enter(record)
         try:
@@ -150,11 +149,11 @@ class Gateway:
         if method != "POST":
             reply.headers["allow"] = "POST"
             raise MethodNotAllowed(f"{path} takes POST, not {method}")
-        await _relayed(house, route, headers, receive, reply, record)
+        await _relayed(house, route, scope, headers, receive, reply, record)
 
 
 async def _relayed(
-    house: House, route: Route, headers: Headers, receive: Receive, reply: Reply, record: Record
+    house: House, route: Route, scope: Scope, headers: Headers, receive: Receive, reply: Reply, record: Record
 ) -> None:
     """Who asks and how often comes before the body; what was used is settled with the limits whatever happens."""
     tenant = authenticated(headers, house.authenticate)
@@ -173,7 +172,7 @@ async def _relayed(
             timeout_s=timeout_s,
         )
         record.asked_model, record.stream = request.model, request.stream
-        await _unless_gone(_answer(house, request, raw, tenant, reply, record), receive)
+        await unless_gone(_answer(house, request, raw, tenant, reply, record), scope, receive)
     finally:
         passage.settle(record.usage.input + record.usage.output, now=time.perf_counter())
 
@@ -207,38 +206,6 @@ async def _stored(house: House, scope: Scope, headers: Headers, reply: Reply, re
     record.operation = route.operation
     tenant = identified(house, headers, reply, record)
     await answer_stored(house.responses, route, id, scope["query_string"], tenant, reply)
-
-
-async def _unless_gone(work: Coroutine[Any, Any, None], receive: Receive) -> None:
-    """Run `work` to its end, or cancel it and raise `ClientGone` as soon as the client goes away.
-
-    `work` runs in the caller's own task, as under `asyncio.timeout`: a task more would cost every request a switch.
-    """
-    caller = asyncio.current_task()
-    assert caller is not None
-    running = True
-
-    def cut(_: object) -> None:
-        if running:
-            caller.cancel()
-
-    watcher = asyncio.ensure_future(_disconnect(receive))
-    watcher.add_done_callback(cut)
-    try:
-        await work
-    except asyncio.CancelledError:
-        if not watcher.done() or watcher.cancelled():
-            raise
-        caller.uncancel()
-        raise ClientGone from None
-    finally:
-        running = False
-        watcher.cancel()
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _count_gone(record: Record, reply: Reply) -> None:

@@ -13,6 +13,7 @@ from models.spec import ModelSpec
 from routing.cascade import cascade
 from routing.difficulty import Difficulty
 from routing.policy import AUTO, Candidate, NoRoute, Plan, PlanRequest, Policy, UnknownModel
+from serving.deadline import Deadline
 from serving.departure import cut_short
 from serving.dispatch import Answer, Dispatcher
 from serving.errors import MillraceError, ModelNotFound, NotRoutable, ShuttingDown, UpstreamTimeout
@@ -91,7 +92,7 @@ class Pipeline:
         """The steps from scoring on, under the one deadline of the request."""
         deadline_s = min(self._steps.deadline_s, request.timeout_s or self._steps.deadline_s)
         try:
-            async with asyncio.timeout(deadline_s):
+            with Deadline(asyncio.get_running_loop().time() + deadline_s):
                 scores = self._score(request, record)
                 plan = self._plan(request, scores, record)
                 answer = await self._dispatch(plan, request, tenant, reply, record)

@@ -3,13 +3,12 @@
 Holds no prompt and no answer text. Times are monotonic seconds (`time.perf_counter`).
 """
 
-from dataclasses import dataclass, field
+import msgspec
 
 from routing.cascade import Attempt
 
 
-@dataclass(slots=True)
-class Usage:
+class Usage(msgspec.Struct):
     """Tokens as the upstream counted them. `input` includes `cached`."""
 
     input: int = 0
@@ -19,8 +18,7 @@ class Usage:
     """The upstream did not say, or was cut off before it could: a guess."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True):
     """One attempt that was made. `outcome`: "ok", an error code, the upstream's status as text, or "cancelled"."""
 
     attempt: Attempt
@@ -30,8 +28,7 @@ class Tried:
     """Seconds of the replica attributed to this attempt."""
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """The account of one request."""
 
     request_id: str
@@ -45,11 +42,11 @@ class Record:
     model: str = "-"
     tier: str = "-"
     replica: str = "-"
-    scores: dict[str, float] = field(default_factory=dict)
-    tried: list[Tried] = field(default_factory=list)
+    scores: dict[str, float] = msgspec.field(default_factory=dict)
+    tried: list[Tried] = msgspec.field(default_factory=list)
     first_byte_s: float | None = None
-    chunk_times_s: list[float] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
+    chunk_times_s: list[float] = msgspec.field(default_factory=list)
+    usage: Usage = msgspec.field(default_factory=Usage)
     cost_usd: float = 0.0
     client_retry: int | None = None
     """Which retry of its own the client says this is; None when it says nothing."""

@@ -1,10 +1,10 @@
 """docs/telemetry.md names every metric with its type, labels and meaning, and every field of the log line."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from routing.cascade import Attempt, Reason

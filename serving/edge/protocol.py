@@ -5,16 +5,18 @@ Knows nothing of the app behind it. A request that arrives in one packet costs i
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from serving.edge.head import HeldHead
 from serving.edge.limits import EdgeLimits
 from serving.edge.refusal import refusal
 from serving.errors import BadRequest, HeadersTooLarge, MillraceError, Overloaded, RequestTimeout
+from serving.wire.presence import WATCH
 from serving.wire.reply import ABORT
 
 
@@ -37,6 +39,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        self._gone: tuple[RequestResponseCycle, Callable[[], object]] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection: refused when there are too many, else given its time for a request."""
@@ -51,6 +54,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._disarm()
         self._flowing()
         super().connection_lost(exc)
+        gone, self._gone = self._gone, None
+        if gone is not None and not gone[0].response_complete:
+            gone[1]()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; count what is still no whole head."""
@@ -64,11 +70,6 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._timer is None:
             self._timer = self._in(self._limits.header_timeout_s, self._late)
 
-    def on_message_begin(self) -> None:
-        """The app may break a connection off (`serving.wire.reply.ABORT`)."""
-        super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]  # ours is a callable
-
     def on_headers_complete(self) -> None:
         """A head is whole; its body comes next."""
         self._heads += 1
@@ -76,7 +77,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._disarm()
         super().on_headers_complete()
-        self.cycle.transport = HeldHead(self.transport, self.loop)  # type: ignore[assignment]  # all that a cycle uses
+        cycle = self.cycle
+        cycle.transport = HeldHead(self.transport, self.loop)  # type: ignore[assignment]  # all that a cycle uses
+        offered = {ABORT: self.transport.abort, WATCH: partial(self._watch, cycle)}
+        self.scope["extensions"] = offered  # type: ignore[typeddict-item]  # ours are callables
 
     def on_message_complete(self) -> None:
         """The next byte begins another head."""
@@ -114,6 +118,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What the parser cannot read."""
         self._refuse(BadRequest("not a valid HTTP request"))
+
+    def _watch(self, cycle: RequestResponseCycle, gone: Callable[[], object]) -> None:
+        """See `serving.wire.presence.WATCH`; one request of a connection is answered at a time."""
+        if self.transport.is_closing():
+            gone()
+        else:
+            self._gone = (cycle, gone)
 
     def _late(self) -> None:
         self._timer = None

@@ -8,10 +8,12 @@ import asyncio
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
+
+from msgspec.structs import replace
 
 from serving.errors import MediaUnavailable
 from serving.media.carriers import Carried, Form, carried, may_carry

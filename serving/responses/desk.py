@@ -6,10 +6,11 @@ touches the store, so a broken store hurts nobody else. Upstreams are never aske
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from serving.errors import BadRequest, BodyTooLarge, ResponseNotFound, StoreUnavailable
 from serving.keys import Tenant

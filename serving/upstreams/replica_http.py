@@ -8,12 +8,13 @@ Errors leave as `UpstreamFailed`. A response that is closed before its end cuts 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
+import msgspec
 
 from models.spec import Timeouts
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid, UpstreamRefused, UpstreamTimeout
@@ -49,9 +50,8 @@ class ReplicaHttp:
 
         Raises `UpstreamRefused` (no connection, nothing was sent), `UpstreamTimeout` or `UpstreamDisconnected`.
         """
-        parts = urlsplit(url)
-        address = (parts.hostname or "", parts.port or 80)
-        message = head(parts.netloc, request, headers) + request.body
+        netloc, address = _place(url)
+        message = head(netloc, request, headers) + request.body
         patience = Patience.of(request, timeouts)
         kept = self._take(address)
         if kept is not None:
@@ -316,6 +316,13 @@ class Exchange(asyncio.Protocol):
         self.complete = True
 
 
+@lru_cache(maxsize=1024)
+def _place(url: str) -> tuple[str, tuple[str, int]]:
+    """What goes into `Host`, and where to connect."""
+    parts = urlsplit(url)
+    return parts.netloc, (parts.hostname or "", parts.port or 80)
+
+
 def head(netloc: str, request: UpstreamRequest, headers: Mapping[str, str]) -> bytes:
     """The request line and headers. A line break in a value is refused, though `serving.wire` lets none in."""
     lines = [
@@ -333,8 +340,7 @@ def head(netloc: str, request: UpstreamRequest, headers: Mapping[str, str]) -> b
     return "\r\n".join(lines).encode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long an exchange is waited for, seconds."""
 
     first_s: float

@@ -8,21 +8,21 @@ a whole answer, `total_s`.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from serving.errors import UpstreamFailed
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, frozen=True):
     """One HTTP call: `path` such as `/v1/chat/completions`; `body` is JSON with the upstream's own model name."""
 
     path: str
     body: bytes
     request_id: str
     stream: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Extra headers to relay (allow-listed by the gateway), e.g. `anthropic-version`, `traceparent`."""
     method: str = "POST"
     avoid: Collection[str] = ()

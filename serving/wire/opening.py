@@ -5,7 +5,7 @@ an opening that fails has sent the client nothing, so the failure can still beco
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,8 @@ from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid
 from serving.wire.frames import BOM, MAX_FRAME_BYTES, field, frame_data, frame_end
 
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_GENERATED = ("content", "tool_calls", "function_call", "reasoning", "reasoning_content", "refusal", "audio")
+_GENERATED = frozenset(("content", "tool_calls", "function_call", "reasoning", "reasoning_content", "refusal", "audio"))
+_FAILED = ("error", "response.failed")
 _STATUSES: Mapping[str, int] = {
     "insufficient_quota": 429,
     "rate_limit_error": 429,
@@ -35,31 +36,48 @@ MAX_OPENING_BYTES = 3 * MAX_FRAME_BYTES
 """The most that is held before a token: two Responses events that repeat the request, and what is small."""
 
 
-async def opening(operation: str, chunks: AsyncIterator[bytes], replica: str) -> bytes:
-    """Read up to and with the chunk that holds the first frame with real generation; role and created frames wait.
+class Opening:
+    """What has come of one stream of `operation` so far: held until it is an answer. `replica` is named in failures."""
 
-    Raises `UpstreamRefused` for an error of the upstream's in it (429, 5xx), `UpstreamInvalid` for anything else that
-    is no answer (other errors, garbage, a frame over `MAX_FRAME_BYTES`, too many bytes of nothing),
-    `UpstreamDisconnected` for an end.
-    """
-    held: bytes | bytearray = b""
-    judged = 0
-    async for chunk in chunks:
-        if held:
-            held = held if isinstance(held, bytearray) else bytearray(held)
+    __slots__ = ("_held", "_judged", "_operation", "_replica")
+
+    def __init__(self, operation: str, replica: str) -> None:
+        self._operation = operation
+        self._replica = replica
+        self._held: bytes | bytearray = b""
+        self._judged = 0
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take the next chunk. Is the first frame with real generation here? Role and created frames wait for it.
+
+        Raises `UpstreamRefused` for an error of the upstream's in it (429, 5xx), `UpstreamInvalid` for anything else
+        that is no answer: other errors, garbage, a frame over `MAX_FRAME_BYTES`, too many bytes of nothing.
+        """
+        if self._held:
+            held = self._held if isinstance(self._held, bytearray) else bytearray(self._held)
             held += chunk
+            self._held = held
         else:
-            held = chunk
-        while (end := frame_end(held, judged)) >= 0:
-            frame = bytes(held[judged:end])
-            if _plainly(operation, frame) or _generates(operation, frame, replica):
-                return bytes(held)
-            judged = end
-        if len(held) - judged > MAX_FRAME_BYTES or len(held) > MAX_OPENING_BYTES:
-            raise UpstreamInvalid(f"{replica} sent {len(held)} bytes and no token")
-    if held[judged:].strip() and not _is_sse(bytes(held[judged:])):
-        raise UpstreamInvalid(f"{replica} began its stream with something that is no event stream")
-    raise UpstreamDisconnected(f"{replica} ended its stream before the first token")
+            self._held = chunk
+        while (end := frame_end(self._held, self._judged)) >= 0:
+            frame = bytes(self._held[self._judged : end])
+            if _plainly(self._operation, frame) or _generates(self._operation, frame, self._replica):
+                return True
+            self._judged = end
+        if len(self._held) - self._judged > MAX_FRAME_BYTES or len(self._held) > MAX_OPENING_BYTES:
+            raise UpstreamInvalid(f"{self._replica} sent {len(self._held)} bytes and no token")
+        return False
+
+    def held(self) -> bytes:
+        """All that was fed, untouched."""
+        return bytes(self._held)
+
+    def unopened(self) -> UpstreamFailed:
+        """What is wrong with a stream that is over before `feed` said yes."""
+        rest = bytes(self._held[self._judged :])
+        if rest.strip() and not _is_sse(rest):
+            return UpstreamInvalid(f"{self._replica} began its stream with something that is no event stream")
+        return UpstreamDisconnected(f"{self._replica} ended its stream before the first token")
 
 
 def _plainly(operation: str, frame: bytes) -> bool:
@@ -71,7 +89,7 @@ def _plainly(operation: str, frame: bytes) -> bool:
     return (
         text is not None
         and text.search(frame) is not None
-        and _ERROR not in frame
+        and frame.find(_ERROR) < 0
         and frame.startswith(b'data: {"')
         and frame.endswith(b"}\n\n")
     )
@@ -105,9 +123,9 @@ def _is_sse(frame: bytes) -> bool:
 
 def is_failure(frame: bytes, event: Mapping[str, Any]) -> bool:
     """Is this frame an error, in the shape of any of the protocols?"""
-    if event.get("error") or event.get("type") in ("error", "response.failed"):
+    if event.get("error") or event.get("type") in _FAILED:
         return True
-    return field(frame, b"event") in (b"error", b"response.failed")
+    return frame.find(b"event:") >= 0 and field(frame, b"event") in (b"error", b"response.failed")
 
 
 def failure_of(event: Mapping[str, Any], replica: str) -> UpstreamFailed:
@@ -140,7 +158,11 @@ def _chat(event: Mapping[str, Any]) -> bool:
 
 
 def _said(delta: object) -> bool:
-    return isinstance(delta, dict) and any(delta.get(name) for name in _GENERATED)
+    if isinstance(delta, dict):
+        for name, value in delta.items():
+            if value and name in _GENERATED:
+                return True
+    return False
 
 
 def _completion(event: Mapping[str, Any]) -> bool:

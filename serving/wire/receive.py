@@ -1,13 +1,13 @@
 """The first step: who is asking, and the bounded body they sent. Knows HTTP headers and ASGI's receive, no models."""
 
 import asyncio
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 
 from starlette.types import Message, Receive
 
+from serving.deadline import Deadline
 from serving.errors import BadRequest, HeadersTooLarge, RequestTimeout, Unauthenticated, UnsupportedEncoding
 from serving.keys import Tenant
 from serving.wire.gunzip import Gunzip, too_large
@@ -74,7 +74,7 @@ async def read_body(receive: Receive, headers: Headers, limits: InputLimits, *, 
     parts: list[bytes] = []
     began_s = loop.time()
     try:
-        async with asyncio.timeout(body_time_s(0, limits)) as patience:
+        with Deadline(began_s + body_time_s(0, limits)) as patience:
             while True:
                 message: Message = await receive()
                 if message["type"] == "http.disconnect":
@@ -86,7 +86,7 @@ async def read_body(receive: Receive, headers: Headers, limits: InputLimits, *, 
                 parts += [part] if gunzip is None else gunzip.feed(part)
                 if not message.get("more_body", False):
                     break
-                patience.reschedule(began_s + body_time_s(size, limits))
+                patience.move(began_s + body_time_s(size, limits))
     except TimeoutError as error:
         raise RequestTimeout(
             f"the body did not arrive in time: it has {limits.body_timeout_s:g} s, and after {BODY_GRACE_S:g} s must "
@@ -130,10 +130,10 @@ def client_retry(headers: Headers) -> int | None:
     return int(given) if _RETRIES.fullmatch(given) else None
 
 
-def request_id(headers: Headers) -> str:
-    """The client's own `x-request-id` when it is a harmless one, else a new one."""
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else f"req-{os.urandom(12).hex()}"
+def request_id(headers: Headers, otherwise: str) -> str:
+    """The client's own `x-request-id` when it is a harmless one."""
+    given = headers.get(b"x-request-id")
+    return own if given and _REQUEST_ID.fullmatch(own := given.decode("latin-1")) else otherwise
 
 
 def relayed(headers: Headers) -> dict[str, str]:

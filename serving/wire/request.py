@@ -5,7 +5,6 @@ Raises `BadRequest` naming the field and the fix.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -33,8 +32,7 @@ _FUNCTION_TOOLS: Mapping[str, tuple[object, ...]] = {
 """Operation → types of the tools a model must be able to call; others (web search, namespaces) are no ability of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingOptions:
+class RoutingOptions(msgspec.Struct, frozen=True):
     """The `routing` object of a body: how the client tunes one request."""
 
     hosted: Hosted = "any"
@@ -45,8 +43,7 @@ class RoutingOptions:
     """Least acceptable P(answers well), in [0, 1]; None takes the policy's own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A checked request."""
 
     id: str
@@ -56,8 +53,8 @@ class Request:
     wants_usage: bool
     """The client asked for the final usage chunk of a stream."""
     body: Mapping[str, Any]
-    routing: RoutingOptions = field(default_factory=RoutingOptions)
-    relayed_headers: Mapping[str, str] = field(default_factory=dict)
+    routing: RoutingOptions = msgspec.field(default_factory=RoutingOptions)
+    relayed_headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     timeout_s: float | None = None
     """The client's own deadline for the whole request, seconds; None leaves it to the gateway."""
 

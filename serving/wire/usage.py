@@ -8,20 +8,23 @@ from serving.record import Usage
 
 def find_usage(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """The usage object of an answer or a stream event of any relayed protocol; empty when there is none."""
-    for holder in (data, data.get("response"), data.get("message")):
-        if isinstance(holder, dict) and isinstance(holder.get("usage"), dict):
-            usage: Mapping[str, Any] = holder["usage"]
+    usage = data.get("usage")
+    if isinstance(usage, dict):
+        return usage
+    for holder in (data.get("response"), data.get("message")):
+        if isinstance(holder, dict) and isinstance(usage := holder.get("usage"), dict):
             return usage
     return {}
 
 
 def merge_usage(usage: Usage, found: Mapping[str, Any]) -> None:
     """Take over what `found` reports. Messages report input first and output last, so absent fields change nothing."""
-    usage.input = _count(found, "prompt_tokens", "input_tokens") or usage.input
-    usage.output = _count(found, "completion_tokens", "output_tokens") or usage.output
-    details = found.get("prompt_tokens_details") or found.get("input_tokens_details")
-    cached = _count(details, "cached_tokens") if isinstance(details, dict) else 0
-    usage.cached = cached or _count(found, "cache_read_input_tokens") or usage.cached
+    get = found.get
+    usage.input = _count(get("prompt_tokens")) or _count(get("input_tokens")) or usage.input
+    usage.output = _count(get("completion_tokens")) or _count(get("output_tokens")) or usage.output
+    details = get("prompt_tokens_details") or get("input_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    usage.cached = cached or _count(get("cache_read_input_tokens")) or usage.cached
 
 
 BYTES_PER_TOKEN = 4
@@ -43,9 +46,5 @@ def _text_bytes(value: object) -> int:
     return sum(map(_text_bytes, value)) if isinstance(value, list) else 0
 
 
-def _count(found: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        value = found.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return 0
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 and not isinstance(value, bool) else 0

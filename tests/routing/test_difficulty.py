@@ -27,6 +27,11 @@ def test_logit_is_bias_plus_surface_plus_normed_grams() -> None:
     assert weights.logit(given_features) == pytest.approx(0.5 + 2.0 * 0.25 + (10 + 100 + 10 + 1000) / 2)
 
 
+def test_weights_for_other_surface_features_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 surface weights for 10 surface features"):
+        TierWeights(0.0, [0.0], [0.0])
+
+
 def test_calibration_is_applied_to_the_logit() -> None:
     weights = TierWeights(2.0, NO_SURFACE, [0.0], slope=3.0, offset=-5.0)
     assert weights.probability(features("hello")) == pytest.approx(sigmoid(1.0))

@@ -1,5 +1,7 @@
 """Features are stable, bounded and total."""
 
+from itertools import pairwise
+from math import log1p
 from zlib import crc32
 
 import pytest
@@ -10,6 +12,34 @@ from routing.features import CROSSED_WORDS, FEATURE_VERSION, HEAD_CHARS, SURFACE
 
 ANY_TEXT = st.text(st.characters(), max_size=3000)
 """Everything a JSON string can hold, lone surrogates included."""
+
+
+WORDS = ["add", "sort", "é", "straße", "aé", "éa", "数学", "²", "x" * 23, "x" * 24, "x" * 25, "x" * 26]
+NUMBERS = ["7", "07", "42", "100", "1,000", "3.14", "2.50", "00", "9" * 11, "9" * 12, "9" * 13, "1" + "0" * 30]
+TOKENS = st.sampled_from([*WORDS, *NUMBERS, "+", "("])
+"""Words, numbers and symbols, each one token when blanks stand between them."""
+
+
+def spelled_out(tokens: list[str]) -> list[str]:
+    """The text of every gram as it is defined, the slow way."""
+    numbers = [token for token in tokens if token[0] in "0123456789"]
+    words = [token[:24] for token in tokens if token.isalnum() and token not in numbers]
+    digits = [number.replace(",", "").replace(".", "") for number in numbers]
+    longest = min(12, max(map(len, digits), default=0))
+    sizes = [f"\tdigits={longest}", f"\tnumbers={len(numbers)}", f"\twords={len(words)}"]
+    shaped = [shape_of(token) if token in numbers else token[:24] for token in tokens]
+    return [
+        *(f" {token}" for token in shaped),
+        *(f" {before} {token}" for before, token in pairwise(shaped)),
+        *(f" ={number}" for number in numbers if len(number) <= 2),
+        *(f"{size} {word}" for word in words[:CROSSED_WORDS] for size in sizes),
+    ]
+
+
+def shape_of(number: str) -> str:
+    digits = number.replace(",", "").replace(".", "")
+    zeros = len(digits) - len(digits.rstrip("0"))
+    return f"#{min(12, len(digits))}" + (f"z{zeros}" if zeros else "")
 
 
 def surface(text: str) -> dict[str, float]:
@@ -23,6 +53,18 @@ def test_golden_hashes() -> None:
         *(2621519207, 3124719514, 2977085715, 2028064541, 377845873, 1414332691, 368434906, 2880648405, 4011695227),
         *(3776169694, 2625866422, 95709235, 3998765555, 278328799, 257495233, 3101475080, 3713147932),
     )
+
+
+def test_surface_is_what_its_names_say_in_their_order() -> None:
+    chars, words, numbers = log1p(26) / log1p(100_000), log1p(3) / log1p(1_000), log1p(2) / log1p(100)
+    lines, questions = log1p(1) / log1p(100), log1p(1) / log1p(10)
+    wanted = (chars, words, 4 / 24, numbers, 4 / 12, 6 / 27, 1 / 27, lines, questions, 1.0)
+    assert features("What is 1,250 + 8?\n```x```").surface == wanted
+
+
+@given(st.lists(TOKENS, max_size=40).map(" ".join))
+def test_grams_are_the_hashes_of_their_definition(text: str) -> None:
+    assert features(text).grams == tuple(dict.fromkeys(crc32(gram.encode()) for gram in spelled_out(text.split())))
 
 
 def test_grams_are_hashes_of_readable_text() -> None:

@@ -1,11 +1,11 @@
 """The ladder policy: where it starts, what it falls back to, what it refuses, and what holds for every request."""
 
-from dataclasses import replace
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from routing.cascade import Attempt, Reason
 from routing.policy import AUTO, Candidate, Exclusion, Hosted, LadderPolicy, NoRoute, Plan, PlanRequest, UnknownModel

@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from serving.edge.server import graceful_server
 from serving.settings import Settings
+from serving.wire.presence import WATCH
+from tests.doubles.lifespan import lifespan
 from tests.doubles.running_gateway import eventually
 
 HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
@@ -19,7 +21,7 @@ LATE_S = 60.0
 
 
 class App:
-    """Answers by path: `/` at once, `/echo` after the whole body, `/flood` without end."""
+    """Answers by path: `/` at once, `/echo` after the body, `/flood` without end, `/watch` once its client left."""
 
     def __init__(self) -> None:
         self.answered = 0
@@ -36,9 +38,13 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
             return
         body = b"ok"
+        if scope["path"] == "/watch":
+            scope["extensions"][WATCH](self.gone.set)
+            self.answered += 1
+            await self.gone.wait()
         if scope["path"] == "/echo":
             body = await _body(receive)
         headers = [] if scope["path"] == "/flood" else [(b"content-length", str(len(body)).encode())]
@@ -70,12 +76,6 @@ async def _body(receive: Receive) -> bytes:
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    for stage in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{stage}.complete"})
 
 
 @asynccontextmanager
@@ -199,3 +199,15 @@ async def test_who_does_not_read_is_cut() -> None:
         await asyncio.wait_for(app.gone.wait(), LATE_S)
         writer.transport.abort()
         del reader
+
+
+async def test_an_app_is_told_that_its_client_left() -> None:
+    app = App()
+    async with served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /watch HTTP/1.1\r\nhost: x\r\n\r\n")
+        await eventually(lambda: app.answered, "the app is at work")
+        assert not app.gone.is_set()
+        writer.close()
+        await asyncio.wait_for(app.gone.wait(), 10.0)
+        assert await reader.read() == b""

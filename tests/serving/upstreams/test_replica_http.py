@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from models.spec import Timeouts
 from serving.errors import UpstreamDisconnected, UpstreamInvalid, UpstreamRefused, UpstreamTimeout

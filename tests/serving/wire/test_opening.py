@@ -1,7 +1,5 @@
 """The first-chunk gate: what is held, what opens it, and what an opening that is no answer becomes."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 
 from serving.errors import UpstreamDisconnected, UpstreamFailed, UpstreamInvalid, UpstreamRefused
 from serving.wire.frames import MAX_FRAME_BYTES
-from serving.wire.opening import MAX_OPENING_BYTES, opening
+from serving.wire.opening import MAX_OPENING_BYTES, Opening
 from tests.doubles import stand_in_wire as wire
 
 SAID = wire.answer_to({"model": "m"}, text="one two")
@@ -24,22 +22,19 @@ HELD = {"chat": 1, "completions": 0, "responses": 4, "messages": 2}
 """Frames before the first with generation."""
 
 
-async def chunks(*given: bytes) -> AsyncIterator[bytes]:
-    for chunk in given:
-        yield chunk
-
-
-async def opened(operation: str, *given: bytes) -> tuple[bytes, bytes]:
+def opened(operation: str, *given: bytes) -> tuple[bytes, bytes]:
     """What was held, and what was left to come."""
-    source = chunks(*given)
-    held = await opening(operation, source, "r-0")
-    return held, b"".join([chunk async for chunk in source])
+    opening, source = Opening(operation, "r-0"), iter(given)
+    for chunk in source:
+        if opening.feed(chunk):
+            return opening.held(), b"".join(source)
+    raise opening.unopened()
 
 
 @pytest.mark.parametrize("operation", FRAMES)
-async def test_frames_without_generation_wait_for_the_first_that_has_it(operation: str) -> None:
+def test_frames_without_generation_wait_for_the_first_that_has_it(operation: str) -> None:
     frames, held = FRAMES[operation], HELD[operation]
-    before, after = await opened(operation, b": ping\n\n", *frames)
+    before, after = opened(operation, b": ping\n\n", *frames)
     assert before == b": ping\n\n" + b"".join(frames[: held + 1])
     assert before + after == b": ping\n\n" + b"".join(frames)
 
@@ -49,7 +44,7 @@ async def test_frames_without_generation_wait_for_the_first_that_has_it(operatio
 def test_however_it_is_cut_nothing_is_lost(operation: str, data: st.DataObject) -> None:
     whole = b"".join(FRAMES[operation])
     places = sorted({0, len(whole), *data.draw(st.lists(st.integers(0, len(whole)), max_size=20))})
-    before, after = asyncio.run(opened(operation, *(whole[a:b] for a, b in pairwise(places))))
+    before, after = opened(operation, *(whole[a:b] for a, b in pairwise(places)))
     assert before + after == whole
     assert before.startswith(b"".join(FRAMES[operation][: HELD[operation] + 1]))
 
@@ -69,8 +64,8 @@ def test_however_it_is_cut_nothing_is_lost(operation: str, data: st.DataObject) 
         ("messages", b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n'),
     ],
 )
-async def test_what_counts_as_generation(operation: str, frame: bytes) -> None:
-    assert await opened(operation, frame, b"more") == (frame, b"more")
+def test_what_counts_as_generation(operation: str, frame: bytes) -> None:
+    assert opened(operation, frame, b"more") == (frame, b"more")
 
 
 @pytest.mark.parametrize(
@@ -105,15 +100,15 @@ async def test_what_counts_as_generation(operation: str, frame: bytes) -> None:
         ("chat", [FRAMES["chat"][0] * (MAX_OPENING_BYTES // len(FRAMES["chat"][0]) + 1)], UpstreamInvalid, 0),
     ],
 )  # fmt: skip
-async def test_what_is_no_answer(operation: str, stream: list[bytes], error: type[UpstreamFailed], status: int) -> None:
+def test_what_is_no_answer(operation: str, stream: list[bytes], error: type[UpstreamFailed], status: int) -> None:
     with pytest.raises(UpstreamFailed) as failed:
-        await opening(operation, chunks(*stream), "r-0")
+        opened(operation, *stream)
     assert type(failed.value) is error
     assert failed.value.upstream_status == status
     assert "r-0" in failed.value.message
 
 
-async def test_events_that_repeat_a_large_request_are_held_however_large_they_are_together() -> None:
+def test_events_that_repeat_a_large_request_are_held_however_large_they_are_together() -> None:
     created, under_way = (
         b"event: " + name + b'\ndata: {"type":"' + name + b'","response":{"metadata":"' + b"x" * (MAX_FRAME_BYTES - 200)
         + b'"}}\n\n'
@@ -121,5 +116,5 @@ async def test_events_that_repeat_a_large_request_are_held_however_large_they_ar
     )  # fmt: skip
     token = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"a"}\n\n'
     pieces = created + under_way + token
-    held = await opening("responses", chunks(pieces[: 5 << 20], pieces[5 << 20 :]), "r-0")
+    held, _ = opened("responses", pieces[: 5 << 20], pieces[5 << 20 :])
     assert held == pieces

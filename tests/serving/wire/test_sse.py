@@ -248,3 +248,38 @@ def test_an_ended_stream_without_output_has_none() -> None:
     relay(watch, [DELTA, b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":0}}\n\n', FINISH, DONE])
     usage = watch.usage_so_far()
     assert (usage.input, usage.output) == (9, 0)
+
+
+ERROR = b'data: {"error":{"message":"no","code":500}}\n\n'
+TWO = b'data: {"choices":[{"index":0,"finish_reason":null},{"index":0,"finish_reason":null}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("stream", "forwarded", "ended"),
+    [
+        (DELTA + FINISH + DONE, DELTA + FINISH, True),
+        (DELTA + ERROR + FINISH + DONE, DELTA, False),
+        (DELTA + FINISH + DONE + DELTA + DONE, DELTA + FINISH, True),
+        (DELTA + DONE + FINISH + DONE, DELTA, False),
+        (TWO + DONE + FINISH + DONE, TWO, False),
+        (TWO + FINISH + DONE, TWO + FINISH, True),
+        (DELTA + FINISH + b"x" + DONE, DELTA + FINISH + b"x" + DONE, False),
+        (DELTA + FINISH + b"\n" + DONE, DELTA + FINISH, True),
+        (DELTA + FINISH + b"\n" + USAGE + DONE, DELTA + FINISH, True),
+        (DELTA + FINISH + DONE + USAGE, DELTA + FINISH, True),
+    ],
+    ids=[
+        "whole", "error first", "end twice", "end before its reason", "two in one frame", "two and a reason",
+        "no frame of its own", "odd blank line", "another before usage", "usage after the end",
+    ],
+)  # fmt: skip
+def test_an_end_that_came_in_one_chunk_with_other_frames(stream: bytes, forwarded: bytes, ended: bool) -> None:
+    watch = StreamWatch("chat", strip_usage=True)
+    assert watch.feed(stream) == forwarded
+    assert watch.ended is ended
+
+
+def test_an_end_counts_whatever_broke_after_it() -> None:
+    watch = StreamWatch("chat", strip_usage=True)
+    assert watch.feed(DELTA + FINISH + DONE + b"x" * (MAX_FRAME_BYTES + 1)) == DELTA + FINISH
+    assert watch.ended
