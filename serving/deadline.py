@@ -36,7 +36,7 @@ class Deadline:
 
     def move(self, at: float) -> None:
         """The deadline is `at` now; a later one costs nothing until the earlier one has passed."""
-        if at < self._at:
+        if at < self._at and not self._expired:
             self._timer.cancel()
             self._timer = self._loop.call_at(at, self._look)
         self._at = at

@@ -5,7 +5,6 @@ Knows nothing of the app behind it. A request that arrives in one packet costs i
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from uvicorn.config import Config
@@ -39,7 +38,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
-        self._gone: tuple[RequestResponseCycle, Callable[[], object]] | None = None
+        self._answering: RequestResponseCycle | None = None
+        self._gone: Callable[[], object] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection: refused when there are too many, else given its time for a request."""
@@ -55,8 +55,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._flowing()
         super().connection_lost(exc)
         gone, self._gone = self._gone, None
-        if gone is not None and not gone[0].response_complete:
-            gone[1]()
+        if gone is not None and self._answering is not None:
+            self._answering.disconnected = True  # uvicorn tells the last request of a connection only
+            gone()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; count what is still no whole head."""
@@ -77,9 +78,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._disarm()
         super().on_headers_complete()
-        cycle = self.cycle
-        cycle.transport = HeldHead(self.transport, self.loop)  # type: ignore[assignment]  # all that a cycle uses
-        offered = {ABORT: self.transport.abort, WATCH: partial(self._watch, cycle)}
+        self.cycle.transport = HeldHead(self.transport, self.loop)  # type: ignore[assignment]  # all that a cycle uses
+        if not self.pipeline:
+            self._answering = self.cycle
+        offered = {ABORT: self.transport.abort, WATCH: self._watch}
         self.scope["extensions"] = offered  # type: ignore[typeddict-item]  # ours are callables
 
     def on_message_complete(self) -> None:
@@ -89,6 +91,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Answered. A body still on its way is taken for a moment more; unread bytes do not keep a closed one open."""
+        self._gone = None
+        if self.pipeline:
+            self._answering = self.pipeline[-1][0]
         super().on_response_complete()
         if self.transport.is_closing():
             if self.transport.get_write_buffer_size():
@@ -119,12 +124,13 @@ class GuardedProtocol(HttpToolsProtocol):
         """What the parser cannot read."""
         self._refuse(BadRequest("not a valid HTTP request"))
 
-    def _watch(self, cycle: RequestResponseCycle, gone: Callable[[], object]) -> None:
+    def _watch(self, gone: Callable[[], object]) -> None:
         """See `serving.wire.presence.WATCH`; one request of a connection is answered at a time."""
         if self.transport.is_closing():
             gone()
-        else:
-            self._gone = (cycle, gone)
+            return
+        self._gone = gone
+        self.flow.resume_reading()  # a large body has paused it, and who does not read hears of no end
 
     def _late(self) -> None:
         self._timer = None

@@ -74,6 +74,16 @@ async def test_silence_in_a_stream_is_a_timeout(rig: Rig) -> None:
     await rig.until("cancelled", 1)
 
 
+async def test_silence_after_the_head_of_a_stream_is_a_timeout(rig: Rig) -> None:
+    rig.script(Script(stall_after=0))
+    response = await rig.upstream.send(asking(stream=True))
+    received, failure = await drain(response.chunks())
+    assert received == b""
+    assert isinstance(failure, UpstreamTimeout)
+    await response.close()
+    await rig.until("cancelled", 1)
+
+
 async def test_silence_in_a_body_is_a_timeout(rig: Rig) -> None:
     rig.script(Script(stall_after=1))
     with pytest.raises(UpstreamTimeout):

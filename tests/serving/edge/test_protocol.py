@@ -1,6 +1,7 @@
 """Connections that are no requests yet, or no readers any more: each ends when its time is over, and says why."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.edge.server import graceful_server
 from serving.settings import Settings
@@ -24,6 +26,7 @@ class App:
     """Answers by path: `/` at once, `/echo` after the body, `/flood` without end, `/watch` once its client left."""
 
     def __init__(self) -> None:
+        self.begun = 0
         self.answered = 0
         self.gone = asyncio.Event()
         self.drained = False
@@ -41,7 +44,9 @@ class App:
             await lifespan(receive, send)
             return
         body = b"ok"
+        self.begun += 1
         if scope["path"] == "/watch":
+            await _body(receive)
             scope["extensions"][WATCH](self.gone.set)
             self.answered += 1
             await self.gone.wait()
@@ -201,13 +206,45 @@ async def test_who_does_not_read_is_cut() -> None:
         del reader
 
 
-async def test_an_app_is_told_that_its_client_left() -> None:
+@pytest.mark.parametrize("size", [0, 200_000], ids=["no body", "a body that fills uvicorn's buffer"])
+async def test_an_app_is_told_that_its_client_left(size: int) -> None:
     app = App()
     async with served(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /watch HTTP/1.1\r\nhost: x\r\n\r\n")
+        writer.write(b"POST /watch HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % size)
+        await writer.drain()
+        await eventually(lambda: app.begun, "the app has begun")
+        writer.write(b"x" * size)
         await eventually(lambda: app.answered, "the app is at work")
         assert not app.gone.is_set()
         writer.close()
         await asyncio.wait_for(app.gone.wait(), 10.0)
         assert await reader.read() == b""
+
+
+async def test_an_app_is_told_though_another_request_waits_behind_its_own() -> None:
+    app = App()
+    async with served(app) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /watch HTTP/1.1\r\nhost: x\r\n\r\n" + HEAD + b"\r\n")
+        await eventually(lambda: app.answered, "the app is at work")
+        writer.close()
+        await asyncio.wait_for(app.gone.wait(), 10.0)
+
+
+async def test_an_answered_request_leaves_nothing_behind() -> None:
+    """No reference cycle: headers, a key among them, would live until the collector comes."""
+    app = App()
+    gc.collect()
+    gc.disable()
+    try:
+        async with served(app) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(20):
+                writer.write(HEAD + b"content-length: 0\r\n\r\n")
+                await reader.readuntil(b"ok")
+            alive = [one for one in gc.get_objects() if isinstance(one, RequestResponseCycle)]
+            assert len(alive) <= 1, "the connection's last one, and no other"
+            writer.close()
+    finally:
+        gc.enable()
