@@ -119,7 +119,8 @@ class LoneGateway:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its canonical log lines so far, one for each request it settled."""
-        parsed = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
+        written, _, _ = self.log.read_text().rpartition("\n")  # the last line may be half there
+        parsed = (json.loads(line) for line in written.splitlines() if line.startswith("{"))
         return [line for line in parsed if line.get("event") == "request"]
 
     def metric(self, name: str, **labels: str) -> float:
