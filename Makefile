@@ -96,6 +96,10 @@ fit-difficulty: $(READY) ## Fit the difficulty model on outcomes of both Abacus 
 bench-relay: $(READY) ## The gateway next to a bare relay, in one run
 	$(BIN)/python -m benchmarks.relay
 
+.PHONY: bench-routing
+bench-routing: $(READY) ## Routers, cascades, promises and online learning on recorded outcomes (MILLRACE_DATA): minutes
+	$(BIN)/python -m benchmarks.routing
+
 .PHONY: bench-scoring
 bench-scoring: $(READY) ## How long scoring a prompt takes
 	$(BIN)/python -m benchmarks.scoring

@@ -1,4 +1,4 @@
-"""The command line: `millrace up`, `down`, `status`, `chat`, `keys`, `scrape-config`. One module per command.
+"""The command line: `millrace up`, `down`, `status`, `chat`, `keys`, `scrape-config`, `route`. One module per command.
 
 Exit codes: 0 done, 2 the configuration cannot work (every problem on its own line on stderr), 1 anything else.
 """
@@ -13,6 +13,7 @@ from serving.cluster.ray_head import ClusterError
 from serving.commands.chat import chat
 from serving.commands.down import down
 from serving.commands.keys import keys
+from serving.commands.route import route
 from serving.commands.scrape import scrape_config
 from serving.commands.status import status
 from serving.commands.up import up
@@ -31,6 +32,7 @@ app.command()(status)
 app.command()(chat)
 app.command("scrape-config")(scrape_config)
 app.add_typer(keys, name="keys")
+app.add_typer(route, name="route")
 
 
 def main() -> None:
